@@ -1,0 +1,1 @@
+"""Values, errors, settings and progress that every layer shares."""

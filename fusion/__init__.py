@@ -1,0 +1,1 @@
+"""The fusion itself: requests, fields, engines, compositing, the pipeline."""

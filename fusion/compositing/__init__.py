@@ -1,0 +1,1 @@
+"""What engines share to lay one face over another: mattes and light."""

@@ -1,0 +1,120 @@
+"""A coarse grid over the target face on which an engine keeps its smooth maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from common.types import FloatArray, Region, Size
+
+
+@dataclass(frozen=True, slots=True)
+class FaceGrid:
+    """Nodes at ``(x, y) + step * (column, row)`` in pixels of the target picture.
+
+    columns and rows are at least 2; step is in target pixels and may be below 1.
+    """
+
+    x: float
+    y: float
+    step: float
+    columns: int
+    rows: int
+
+    @classmethod
+    def over(cls, points: FloatArray, margin: float, step: float) -> FaceGrid:
+        """The grid over all ``points`` (N x 2 target pixels) and ``margin`` px around them."""
+        low = points.min(axis=0) - margin
+        extent = points.max(axis=0) + margin - low
+        columns, rows = (int(np.ceil(length / step)) + 2 for length in extent)
+        return cls(float(low[0]), float(low[1]), step, columns, rows)
+
+    def coarser(self, every: int) -> FaceGrid:
+        """The grid of each ``every``-th node, as ``maps[..., ::every, ::every]`` has them."""
+        columns, rows = (-(-count // every) for count in (self.columns, self.rows))
+        return FaceGrid(self.x, self.y, self.step * every, columns, rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows, self.columns
+
+    def nodes_of(self, points: FloatArray) -> FloatArray:
+        """Target pixels (... x 2) to grid coordinates (column, row)."""
+        origin = np.array([self.x, self.y], np.float32)
+        return np.asarray((points - origin) / np.float32(self.step), np.float32)
+
+    def positions(self) -> FloatArray:
+        """Target pixel of every node, rows x columns x 2."""
+        x = self.x + self.step * np.arange(self.columns, dtype=np.float32)
+        y = self.y + self.step * np.arange(self.rows, dtype=np.float32)
+        return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+
+    def fill(self, polygon: FloatArray) -> FloatArray:
+        """Coverage of a polygon (N x 2 target pixels) per node, 0-1, antialiased."""
+        fine = 4
+        scaled = (self.nodes_of(polygon) + 0.5) * fine - 0.5
+        canvas = np.zeros((self.rows * fine, self.columns * fine), np.uint8)
+        cv2.fillPoly(canvas, [np.round(scaled * 16).astype(np.int32)], 255, cv2.LINE_8, shift=4)
+        coverage = cv2.resize(canvas, (self.columns, self.rows), interpolation=cv2.INTER_AREA)
+        return coverage.astype(np.float32) / np.float32(255.0)
+
+    def extent(self, target: Size, at: Size) -> Region:
+        """The output pixels between the outermost nodes, inside the picture."""
+        factor = (at.width / target.width, at.height / target.height)
+        low = [(edge + 0.5) * f - 0.5 for edge, f in zip((self.x, self.y), factor, strict=True)]
+        far = (self.x + self.step * (self.columns - 1), self.y + self.step * (self.rows - 1))
+        high = [(edge + 0.5) * f - 0.5 for edge, f in zip(far, factor, strict=True)]
+        left, top = (int(np.ceil(value)) for value in low)
+        right, bottom = (int(np.floor(value)) + 1 for value in high)
+        return Region(left, top, right - left, bottom - top).clip(at)
+
+    def sample(self, maps: FloatArray, block: Region, target: Size, at: Size) -> FloatArray:
+        """Bilinear values of the maps at the pixels of an output block.
+
+        Args:
+            maps: C x rows x columns.
+            block: Output pixels; the outermost nodes' values continue outside the grid.
+
+        Returns:
+            C x H x W float32.
+        """
+        down, first_row = _weights(
+            block.y, block.height, at.height / target.height, self.y, self.step, self.rows
+        )
+        across, first_column = _weights(
+            block.x, block.width, at.width / target.width, self.x, self.step, self.columns
+        )
+        part = maps[
+            :,
+            first_row : first_row + down.shape[1],
+            first_column : first_column + across.shape[1],
+        ]
+        # OpenCV's product: BLAS would start threads of its own for each of these small blocks.
+        return np.stack(
+            [
+                cv2.gemm(cv2.gemm(down, values, 1, None, 0), across, 1, None, 0, flags=cv2.GEMM_2_T)
+                for values in part
+            ]
+        )
+
+
+def _weights(
+    start: int, count: int, factor: float, origin: float, step: float, nodes: int
+) -> tuple[FloatArray, int]:
+    """Bilinear weights of nodes for ``count`` output pixels, and the first node they use.
+
+    Answers a dense count x n matrix, two entries a row: n is small, so a matrix product is
+    the quickest way to interpolate a block, and exact to the bit for the same block.
+    """
+    pixels = np.arange(start, start + count, dtype=np.float64)
+    position = np.clip(((pixels + 0.5) / factor - 0.5 - origin) / step, 0.0, nodes - 1.0)
+    low = np.minimum(position.astype(np.int64), nodes - 2)
+    share = (position - low).astype(np.float32)
+    first = int(low[0])
+    weights = np.zeros((count, int(low[-1]) - first + 2), np.float32)
+    rows = np.arange(count)
+    weights[rows, low - first] = 1 - share
+    weights[rows, low - first + 1] = share
+    return weights, first

@@ -1,0 +1,122 @@
+"""Linear light and the matching of one face's light to another's."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from common.types import FloatArray
+
+# IEC 61966-2-1 (sRGB) transfer function.
+_LINEAR_BELOW = 0.04045
+_SLOPE = 12.92
+_OFFSET = 0.055
+_EXPONENT = 2.4
+
+_OFFSET_PASSES = 2
+_SHOULDER = 0.94
+_FINE_SIGMA = 6.0  # a Gaussian of this width, px, is still sampled finely enough
+
+
+@lru_cache(maxsize=1)
+def _decode_table() -> FloatArray:
+    encoded = np.linspace(0.0, 1.0, 65536)
+    table = np.where(
+        encoded <= _LINEAR_BELOW,
+        encoded / _SLOPE,
+        ((encoded + _OFFSET) / (1 + _OFFSET)) ** _EXPONENT,
+    ).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def to_linear(encoded: FloatArray) -> FloatArray:
+    """sRGB-encoded values in [0, 1] to linear light, to 16 bit precision.
+
+    A table of all 16 bit values: exact for what 8 and 16 bit files hold, and the same on
+    every machine. Values outside [0, 1] are clipped.
+    """
+    index = np.rint(np.clip(encoded, 0.0, 1.0) * np.float32(65535.0)).astype(np.uint16)
+    return np.asarray(_decode_table()[index], np.float32)
+
+
+def to_encoded(linear: FloatArray) -> FloatArray:
+    """Linear light to sRGB-encoded values, both in [0, 1]; values outside are clipped."""
+    clipped = np.clip(linear, 0.0, 1.0)
+    power = cv2.pow(clipped, 1 / _EXPONENT)
+    power *= np.float32(1 + _OFFSET)
+    power -= np.float32(_OFFSET)
+    straight = clipped * np.float32(_SLOPE)
+    return np.where(clipped <= _LINEAR_BELOW / _SLOPE, straight, power)
+
+
+def blur_inside(values: FloatArray, weight: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur of H x W x C values that only ``weight`` (H x W, 0-1) lets count.
+
+    Normalised convolution: what lies outside the weight neither darkens nor colours the
+    result (Knutsson and Westin, 1993). Far outside it falls back to the weighted mean.
+    """
+    total = np.float32(max(float(weight.sum()), 1e-6))
+    mean = (values * weight[..., None]).sum(axis=(0, 1)) / total
+    soft = _gaussian(weight, sigma)[..., None]
+    blurred = _gaussian(values * weight[..., None], sigma)
+    trust = np.float32(1e-3)
+    return np.asarray((blurred + trust * mean) / (soft + trust), np.float32)
+
+
+def _gaussian(values: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur with black outside; wide ones on a reduced copy, which looks the same."""
+    reduce = max(1, int(sigma / _FINE_SIGMA))
+    height, width = values.shape[:2]
+    if reduce == 1:
+        return np.asarray(
+            cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32
+        )
+    down = -height % reduce
+    across = -width % reduce
+    padded = cv2.copyMakeBorder(values, 0, down, 0, across, cv2.BORDER_CONSTANT)
+    size = (padded.shape[1] // reduce, padded.shape[0] // reduce)
+    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / reduce, borderType=cv2.BORDER_CONSTANT)
+    whole = cv2.resize(small, padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole[:height, :width], np.float32)
+
+
+def light_offset(
+    source: FloatArray, target: FloatArray, weight: FloatArray, sigma: float
+) -> FloatArray:
+    """What to add to the source's encoded values to give it the target's low frequencies.
+
+    Adding encoded values beat the other three of {add, multiply} x {encoded, linear} in
+    likeness and in closeness to the target's light (docs/decisions.md has the figures). A
+    second pass takes away what the first leaves where the weight ends.
+
+    Args:
+        source, target: H x W x 3 in [0, 1], the source already on the target's shape.
+        weight: H x W in [0, 1], where both show the face.
+        sigma: Scale in the arrays' pixels below which the source keeps its own detail.
+
+    Returns:
+        H x W x 3 float32.
+    """
+    wanted = blur_inside(target, weight, sigma)
+    offset = np.zeros_like(source)
+    for _ in range(_OFFSET_PASSES):
+        offset += wanted - blur_inside(source + offset, weight, sigma)
+    return offset
+
+
+def shoulder(encoded: FloatArray) -> FloatArray:
+    """Bend values above 0.94 so that they approach 1 instead of being cut off there.
+
+    Highlights of the source keep their shape on a bright target. Level and slope are
+    continuous at the bend; negative values become 0.
+    """
+    room = np.float32(1.0 - _SHOULDER)
+    lower = np.maximum(encoded, np.float32(0.0))
+    over = np.maximum(lower - np.float32(_SHOULDER), np.float32(0.0))
+    if not over.any():
+        return lower
+    return np.where(over > 0, np.float32(1.0) - room * np.exp(-over / room), lower)

@@ -1,0 +1,61 @@
+"""Mattes on the face grid: how far into the face the source shows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from common.types import FloatArray
+from fusion.compositing.grid import FaceGrid
+from preprocess import face_topology as topology
+
+MOUTH_OPEN = 0.05
+"""Gap between the inner lips over the mouth's width from which a mouth counts as open."""
+
+
+def smoothstep(values: FloatArray) -> FloatArray:
+    """Cubic ramp from 0 at 0 to 1 at 1 with level ends (Hermite)."""
+    clipped = np.clip(values, 0.0, 1.0)
+    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
+
+
+def oval_matte(
+    grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float
+) -> FloatArray:
+    """0 outside and along the face oval, then a smooth rise to 1.
+
+    Args:
+        landmarks: 468 x 3 target pixels.
+        inset: Width of the transparent rim, target pixels.
+        feather: Width of the rise, target pixels.
+
+    Returns:
+        rows x columns float32 in [0, 1]; 0 on the grid's outermost nodes.
+    """
+    outline = landmarks[topology.FACE_OVAL, :2]
+    inside = (grid.fill(cv2.convexHull(outline)[:, 0]) > 0.5).astype(np.uint8)
+    inside[0, :] = inside[-1, :] = 0
+    inside[:, 0] = inside[:, -1] = 0
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * grid.step
+    return smoothstep((distance.astype(np.float32) - inset) / feather)
+
+
+def mouth_gap(landmarks: FloatArray) -> float:
+    """Distance between the inner lips over the distance between the mouth's corners."""
+    gap = landmarks[topology.LOWER_LIP_INSIDE, :2] - landmarks[topology.UPPER_LIP_INSIDE, :2]
+    corners = landmarks[list(topology.MOUTH_CORNERS), :2]
+    return float(np.hypot(*gap) / max(np.hypot(*(corners[1] - corners[0])), 1e-6))
+
+
+def mouth_matte(grid: FaceGrid, landmarks: FloatArray, feather: float) -> FloatArray:
+    """1 between the inner lips of an open mouth, else 0; edges soft over ``feather`` px.
+
+    Returns:
+        rows x columns float32 in [0, 1].
+    """
+    opening = np.clip((mouth_gap(landmarks) - MOUTH_OPEN / 2) / (MOUTH_OPEN / 2), 0.0, 1.0)
+    if opening == 0.0:
+        return np.zeros(grid.shape, np.float32)
+    matte = grid.fill(landmarks[topology.INNER_LIPS, :2])
+    matte = cv2.GaussianBlur(matte, (0, 0), max(feather / grid.step, 0.5))
+    return np.asarray(matte * np.float32(opening), np.float32)

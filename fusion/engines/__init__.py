@@ -1,0 +1,1 @@
+"""Engines: each looks at two faces and returns a fusion field."""

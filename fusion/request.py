@@ -1,0 +1,173 @@
+"""What is asked of a fusion and what it answers: small frozen groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.errors import OptionError
+from common.types import Face, Size
+from preprocess.resolution import ORIGINAL, Resolution
+
+MODES = ("normal",)
+
+
+def check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    """Reject a value that is not one of ``accepted``, naming both.
+
+    Raises:
+        OptionError: The value is not accepted.
+    """
+    if value not in accepted:
+        raise OptionError(f"{name} {value!r} is not known; use one of: {', '.join(accepted)}")
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Reject a number outside [low, high] (NaN included), naming the option and the range.
+
+    Raises:
+        OptionError: The number is outside.
+    """
+    if not low <= value <= high:
+        raise OptionError(f"{name} {value:g} is outside {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSelection:
+    """Which target faces are replaced, and by which face of the source picture.
+
+    Text form (command line and page): ``largest``; ``all``; target indices ``0,2``; or pairs
+    ``SOURCE:TARGET`` such as ``1:0,0:2``. An index counts faces from the largest, from 0.
+
+    every: replace every target face. pairs: (source index, target index); empty with
+    ``every`` false means the largest face of both pictures.
+    """
+
+    every: bool = False
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> FaceSelection:
+        """Read the text form.
+
+        Raises:
+            OptionError: It is none of the four forms, or names a target face twice.
+        """
+        word = text.strip().lower()
+        if word in ("largest", ""):
+            return cls()
+        if word == "all":
+            return cls(every=True)
+        pairs = []
+        for part in word.split(","):
+            source, colon, target = part.strip().rpartition(":")
+            source = source if colon else "0"
+            if not (source.isdecimal() and target.isdecimal()):
+                raise OptionError(
+                    f"faces {text!r} is not understood; use largest, all, target indices such as "
+                    "0,2, or source:target pairs such as 1:0"
+                )
+            pairs.append((int(source), int(target)))
+        if len({target for _, target in pairs}) != len(pairs):
+            raise OptionError(f"faces {text!r} names a target face twice")
+        return cls(pairs=tuple(pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How faces are looked for.
+
+    threshold: lowest detection score, 0.1-0.9.
+    min_face: smallest face in pixels of the picture; None for a fiftieth of the longer side.
+    """
+
+    threshold: float = 0.5
+    min_face: int | None = None
+
+    def __post_init__(self) -> None:
+        check_range("threshold", self.threshold, 0.1, 0.9)
+        if self.min_face is not None:
+            check_range("min-face", self.min_face, 24, 100_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """How strongly and how the source is laid over the target."""
+
+    ratio: float = 0.6
+    mode: str = "normal"
+
+    def __post_init__(self) -> None:
+        check_range("ratio", self.ratio, 0.0, 1.0)
+        check_choice("mode", self.mode, MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the result goes and in which size.
+
+    path: its suffix decides the format. quality: 1-100, for lossy formats.
+    """
+
+    path: Path
+    resolution: Resolution = ORIGINAL
+    quality: int = 95
+
+    def __post_init__(self) -> None:
+        check_range("quality", self.quality, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionRequest:
+    """One fusion: ``source``'s face into ``target``."""
+
+    target: Path
+    source: Path
+    output: Output
+    blend: Blend = field(default_factory=Blend)
+    faces: FaceSelection = field(default_factory=FaceSelection)
+    detection: Detection = field(default_factory=Detection)
+
+
+@dataclass(frozen=True, slots=True)
+class FusionResult:
+    """What was done; ``as_dict`` is the command line's JSON line."""
+
+    request: FusionRequest
+    size: Size
+    format: str
+    engine: str
+    device: str
+    faces: tuple[tuple[Face, bool], ...]
+    seconds: dict[str, float]
+    peak_rss_mb: float
+    warnings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "output": str(self.request.output.path),
+            "width": self.size.width,
+            "height": self.size.height,
+            "format": self.format,
+            "engine": self.engine,
+            "device": self.device,
+            "ratio": self.request.blend.ratio,
+            "mode": self.request.blend.mode,
+            "faces": [face_report(face) | {"used": used} for face, used in self.faces],
+            "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "warnings": list(self.warnings),
+        }
+
+
+def face_report(face: Face) -> dict[str, Any]:
+    """A face as JSON: index, box [x, y, w, h] in target pixels, score, pose in degrees."""
+    return {
+        "index": face.index,
+        "box": face.box.as_list(),
+        "score": round(face.score, 3),
+        "yaw": round(face.pose.yaw, 1),
+        "pitch": round(face.pose.pitch, 1),
+        "roll": round(face.pose.roll, 1),
+    }

@@ -1,0 +1,1 @@
+"""Pictures and faces before the fusion: files, sizes, detection, model files."""

@@ -1,0 +1,1 @@
+"""The application around the fusion: job service, web page, command line."""

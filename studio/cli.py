@@ -1,0 +1,180 @@
+"""The command line: one line of JSON on stdout, or one on stderr and an exit code.
+
+Exit codes: 0 done, 2 bad input or option, 3 no usable face, 4 engine or model unavailable,
+5 timed out or cancelled, 6 out of memory or disk.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from common.errors import CancelledError, OptionError, StudioError
+from common.progress import Progress
+from common.settings import load_settings
+
+# numpy, OpenCV and libvips are imported inside the commands, so that --help and a wrong option
+# answer at once.
+
+_FILE = click.Path(path_type=Path)
+_THRESHOLD = click.option(
+    "--threshold", type=float, help="Lowest detection score of a face, 0.1-0.9 [0.5]."
+)
+_MIN_FACE = click.option(
+    "--min-face",
+    type=int,
+    help="Smallest face in pixels, at least 24 [a fiftieth of the longer side].",
+)
+
+
+@click.group()
+def commands() -> None:
+    """Fuse a source face into a target photograph at the photograph's own resolution.
+
+    Defaults come from config.yaml and STUDIO_ variables.
+    """
+
+
+@commands.command()
+@click.option("--target", type=_FILE, required=True, help="Photograph that gets another face.")
+@click.option("--source", type=_FILE, required=True, help="Picture whose face is taken.")
+@click.option(
+    "--output", type=_FILE, required=True, help="File to write: .png, .jpg, .jpeg or .webp."
+)
+@click.option(
+    "--ratio", type=float, help="0 leaves the target as it is, 1 shows the source's face [0.6]."
+)
+@click.option("--mode", default="normal", help="How the faces are mixed: normal.")
+@click.option(
+    "--resolution",
+    default="original",
+    help="original, or pixels of the longer side: 512, 1024, 2048, 4096.",
+)
+@click.option("--fit", default="keep", help="keep: the aspect ratio is the target's.")
+@click.option(
+    "--faces",
+    default="largest",
+    help="Target faces: largest, all, indices (0,2) or source:target pairs (1:0).",
+)
+@click.option("--engine", help="auto or mesh [auto].")
+@_THRESHOLD
+@_MIN_FACE
+@click.option("--quality", type=int, help="JPEG and WebP quality, 1-100 [95].")
+def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's contract
+    target: Path,
+    source: Path,
+    output: Path,
+    ratio: float | None,
+    mode: str,
+    resolution: str,
+    fit: str,
+    faces: str,
+    engine: str | None,
+    threshold: float | None,
+    min_face: int | None,
+    quality: int | None,
+) -> None:
+    """Fuse the source's face into the target and write the output file."""
+    settings = load_settings()
+    from fusion import request as ask
+    from fusion.engines.registry import create_engine
+    from fusion.pipeline import build_pipeline
+    from preprocess.resolution import Resolution
+
+    ask.check_choice("fit", fit, ("keep",))
+    request = ask.FusionRequest(
+        target=target,
+        source=source,
+        output=ask.Output(
+            output, Resolution.parse(resolution), _given(quality, settings.output.quality)
+        ),
+        blend=ask.Blend(_given(ratio, settings.fusion.ratio), mode),
+        faces=ask.FaceSelection.parse(faces),
+        detection=ask.Detection(
+            _given(threshold, settings.detection.threshold),
+            _given(min_face, settings.detection.min_face),
+        ),
+    )
+    chosen = create_engine(_given(engine, settings.fusion.engine))
+    with _stoppable() as progress:
+        result = build_pipeline(settings).run(request, chosen, progress)
+    _print_line(result.as_dict(), sys.stdout)
+
+
+@commands.command()
+@click.argument("image", type=_FILE)
+@_THRESHOLD
+@_MIN_FACE
+def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
+    """List the faces of a picture, the largest first."""
+    settings = load_settings()
+    from fusion.pipeline import build_pipeline, detection_report
+    from fusion.request import Detection
+
+    detection = Detection(
+        _given(threshold, settings.detection.threshold),
+        _given(min_face, settings.detection.min_face),
+    )
+    with _stoppable() as progress:
+        picture, found = build_pipeline(settings).detect(image, detection, progress)
+    _print_line(detection_report(picture, found, progress), sys.stdout)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; answers the exit code."""
+    return _reported(lambda: commands.main(arguments, "./run.sh", standalone_mode=False))
+
+
+def _reported(command: Callable[[], Any]) -> int:
+    """Run ``command``; an expected error becomes a JSON line on stderr and its exit code."""
+    failure: StudioError
+    try:
+        code = command()
+    except StudioError as error:
+        failure = error
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return OptionError.exit_code
+    except click.ClickException as error:
+        failure = OptionError(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        failure = CancelledError("the command was interrupted")
+    else:
+        return code if isinstance(code, int) else 0
+    _print_line(failure.as_dict(), sys.stderr)
+    return failure.exit_code
+
+
+@contextmanager
+def _stoppable() -> Iterator[Progress]:
+    """A progress that Ctrl-C and SIGTERM cancel, so that nothing half-written stays."""
+    progress = Progress()
+    previous = {
+        number: signal.signal(number, lambda *_: progress.cancel())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield progress
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _print_line(report: dict[str, Any], stream: TextIO) -> None:
+    stream.write(json.dumps(report, ensure_ascii=False) + "\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""What the page shows and how its parts are wired to the handlers."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from preprocess.resolution import ORIGINAL, TIERS
+from studio.page.events import Events
+from studio.page.privacy import PrivateResponses
+from studio.page.texts import TEXTS, for_component, labels
+from studio.page.theme import ICON, make_theme, read_asset
+from studio.page.views import EMPTY_STAGE, Role
+from studio.service.fusion_service import FusionService
+
+ANALYSES_AT_ONCE = 2
+
+
+class Parts(NamedTuple):
+    """The components that events read or change."""
+
+    demo: gr.Button
+    target: gr.HTML
+    source: gr.HTML
+    ratio: gr.Slider
+    resolution: gr.Dropdown
+    start: gr.Button
+    cancel: gr.Button
+    clear: gr.Button
+    stage: gr.HTML
+
+
+class Photos(NamedTuple):
+    """The session's photographs as the server knows them."""
+
+    target: gr.State
+    source: gr.State
+
+
+def build_page(service: FusionService) -> gr.Blocks:
+    """The page, ready to `launch` with `launch_options`."""
+    translate = gr.I18n(**labels())
+    page = gr.Blocks(title=TEXTS["title"]["en"], analytics_enabled=False, fill_width=True)
+    with page:
+        parts = _lay_out(service, translate)
+        photos = Photos(gr.State(None), gr.State(None))
+        _wire(page, parts, photos, Events(service), service.settings.fusion.ratio)
+    page.queue(default_concurrency_limit=None, api_open=False)
+    return page
+
+
+def launch_options(service: FusionService) -> dict[str, Any]:
+    """Arguments of `gradio.Blocks.launch` for this page; none of them opens it to the web."""
+    settings = service.settings
+    # Every waiting fusion and analysis holds a thread while the page follows it.
+    threads = 40 + settings.limits.queue + settings.limits.concurrent
+    return {
+        "server_name": settings.server.host,
+        "server_port": settings.server.port,
+        "max_file_size": settings.server.max_upload_mb * 1_000_000,
+        "max_threads": threads,
+        "theme": make_theme(),
+        "css": read_asset("page.css"),
+        "head": ICON,
+        "i18n": gr.I18n(**labels()),
+        "app_kwargs": {"middleware": [Middleware(PrivateResponses)]},
+        "footer_links": [],
+        "share": False,
+        "show_error": True,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "mcp_server": False,
+        "pwa": False,
+        "inbrowser": False,
+        "quiet": True,
+        "prevent_thread_lock": True,
+    }
+
+
+def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
+    settings = service.settings
+    limit = settings.server.max_upload_mb
+    with gr.Row(elem_id="ff-header"):
+        gr.HTML(
+            html_template="<h1></h1><p></p>",
+            js_on_load=read_asset("header.js"),
+            texts=for_component("title", "tagline"),
+        )
+        demo = gr.Button(translate("demo"), elem_id="ff-demo", size="md", scale=0)
+    with gr.Row(elem_id="ff-columns"):
+        with gr.Column(elem_id="ff-inputs"):
+            target = _picker("target", limit, several=True)
+            source = _picker("source", limit, several=False)
+            with gr.Column(elem_id="ff-controls"):
+                ratio = gr.Slider(
+                    0.0,
+                    1.0,
+                    value=settings.fusion.ratio,
+                    step=0.01,
+                    label=translate("ratio"),
+                    info=translate("ratio_info"),
+                    buttons=[],
+                    elem_id="ff-ratio",
+                )
+                resolution = gr.Dropdown(
+                    [(translate("original"), str(ORIGINAL)), *((str(t), str(t)) for t in TIERS)],
+                    value=str(ORIGINAL),
+                    label=translate("resolution"),
+                    info=translate("resolution_info"),
+                    filterable=False,
+                    elem_id="ff-resolution",
+                )
+                with gr.Row(elem_id="ff-actions"):
+                    start = gr.Button(
+                        translate("start"),
+                        variant="primary",
+                        interactive=False,
+                        elem_id="ff-start",
+                        scale=2,
+                    )
+                    cancel = gr.Button(
+                        translate("cancel"),
+                        variant="stop",
+                        visible=False,
+                        elem_id="ff-cancel",
+                        scale=2,
+                    )
+                    clear = gr.Button(translate("clear"), elem_id="ff-clear", scale=1)
+        with gr.Column(elem_id="ff-output"):
+            stage = gr.HTML(
+                EMPTY_STAGE,
+                html_template=read_asset("stage.html"),
+                js_on_load=read_asset("stage.js"),
+                apply_default_css=False,
+                texts=for_component(),
+                elem_id="ff-stage",
+            )
+    return Parts(demo, target, source, ratio, resolution, start, cancel, clear, stage)
+
+
+def _picker(role: Role, max_upload_mb: int, several: bool) -> gr.HTML:
+    hint = "choose_targets" if several else "choose_source"
+    keys = (f"{role}_title", f"{role}_prompt", hint)
+    return gr.HTML(
+        None,
+        html_template=read_asset("picker.html"),
+        js_on_load=read_asset("picker.js"),
+        apply_default_css=False,
+        texts=for_component(*keys),
+        title_key=keys[0],
+        prompt_key=keys[1],
+        hint_key=hint,
+        several=several,
+        max_upload_mb=max_upload_mb,
+        elem_id=f"ff-{role}",
+    )
+
+
+def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: float) -> None:
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    analysis = quiet | {"concurrency_limit": ANALYSES_AT_ONCE, "concurrency_id": "analysis"}
+    ready = {
+        "fn": events.ready,
+        "inputs": [photos.target, photos.source, parts.target, parts.source],
+        "outputs": parts.start,
+        "queue": False,
+        **quiet,
+    }
+    sizes = {
+        "fn": events.sizes,
+        "inputs": [photos.target, parts.resolution],
+        "outputs": parts.resolution,
+        "queue": False,
+        **quiet,
+    }
+    for picker, photo, look_at in (
+        (parts.target, photos.target, events.look_at_target),
+        (parts.source, photos.source, events.look_at_source),
+    ):
+        looked = picker.upload(
+            look_at,
+            outputs=[photo, picker],
+            trigger_mode="always_last",
+            **analysis,
+        )
+        removed = picker.remove(_nothing, outputs=[photo, picker], queue=False, **quiet)
+        picker.choose(**ready)
+        for change in (looked, removed):
+            change.then(**ready)
+            if picker is parts.target:
+                change.then(**sizes)
+    parts.demo.click(
+        events.load_demo,
+        outputs=[photos.target, parts.target, photos.source, parts.source],
+        **analysis,
+    ).then(**ready).then(**sizes)
+    _wire_fusion(page, parts, photos, events, ratio, quiet)
+
+
+def _wire_fusion(
+    page: gr.Blocks,
+    parts: Parts,
+    photos: Photos,
+    events: Events,
+    ratio: float,
+    quiet: dict[str, Any],
+) -> None:
+    parts.start.click(
+        events.start,
+        inputs=[
+            photos.target,
+            photos.source,
+            parts.target,
+            parts.source,
+            parts.ratio,
+            parts.resolution,
+        ],
+        outputs=[parts.stage, parts.start, parts.cancel],
+        concurrency_limit=None,
+        **quiet,
+    )
+    parts.cancel.click(events.cancel, queue=False, **quiet)
+    parts.clear.click(events.forget, queue=False, **quiet).then(
+        partial(_reset, ratio),
+        outputs=[
+            photos.target,
+            photos.source,
+            parts.target,
+            parts.source,
+            parts.ratio,
+            parts.stage,
+            parts.start,
+            parts.cancel,
+        ],
+        queue=False,
+        **quiet,
+    ).then(events.sizes_anew, outputs=parts.resolution, queue=False, **quiet)
+    page.unload(events.forget)
+
+
+def _nothing() -> tuple[None, None]:
+    return None, None
+
+
+def _reset(ratio: float) -> tuple[Any, ...]:
+    hidden = gr.update(visible=False)
+    start = gr.update(visible=True, interactive=False)
+    return (None, None, None, None, ratio, EMPTY_STAGE, start, hidden)

@@ -1,0 +1,86 @@
+"""Nothing leaves the machine: the browser is told so, and the server fetches nothing.
+
+Gradio's page names a picture on the web for link previews, its bundle knows addresses of
+services, and its file route can fetch a web address on a visitor's behalf. The headers
+forbid the browser every request to another origin; the other two are cut off here.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        # Gradio compiles the templates of its HTML components in the browser.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "media-src 'self' blob:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+LINK_PREVIEWS = re.compile(rb'[ \t]*<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\n?')
+WEB_FETCH = re.compile(r"/(?:file|proxy|stream)=?/*https?:", re.IGNORECASE)
+
+
+class PrivateResponses:
+    """ASGI middleware around Gradio's application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif WEB_FETCH.search(unquote(scope["path"])):
+            refusal = PlainTextResponse("The studio fetches nothing from the web.", 403)
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, _Guarded(send, is_page=scope["path"] == "/"))
+
+
+class _Guarded:
+    """Adds the headers to a response; holds the page back until it is whole, to clean it."""
+
+    def __init__(self, send: Send, is_page: bool) -> None:
+        self._send = send
+        self._is_page = is_page
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            if self._is_page:
+                self._start = message
+            else:
+                await self._send(message)
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish(self._start)
+        else:
+            await self._send(message)
+
+    async def _finish(self, start: Message) -> None:
+        body = LINK_PREVIEWS.sub(b"", self._body)
+        MutableHeaders(scope=start)["Content-Length"] = str(len(body))
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})

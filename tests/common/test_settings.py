@@ -1,0 +1,154 @@
+"""config.yaml and the environment."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from common.errors import SettingsError
+from common.settings import DEFAULT_FILE, Settings, load_settings
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text("", encoding="utf-8")
+    return path
+
+
+def write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_shipped_file_holds_every_setting_with_its_default() -> None:
+    shipped = yaml.safe_load(DEFAULT_FILE.read_text(encoding="utf-8"))
+    assert shipped == Settings().model_dump()
+    assert load_settings(environment={}) == Settings()
+
+
+def test_every_line_of_the_shipped_file_is_explained() -> None:
+    for line in DEFAULT_FILE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("  "):
+            assert "  # " in line, line
+
+
+def test_an_empty_file_means_the_defaults(file: Path) -> None:
+    assert load_settings(file, {}) == Settings()
+
+
+def test_the_file_sets_what_it_names(file: Path) -> None:
+    write(file, "server: {port: 8080}\nlimits:\n  deadline_s: 30\nmodels: {directory: /srv/m}\n")
+    settings = load_settings(file, {})
+    assert settings.server.port == 8080
+    assert settings.server.host == "127.0.0.1"
+    assert settings.limits.deadline_s == 30.0
+    assert settings.models.directory == Path("/srv/m")
+
+
+def test_a_variable_wins_over_the_file(file: Path) -> None:
+    write(file, "server: {port: 8080}")
+    environment = {"STUDIO_SERVER__PORT": "9090", "STUDIO_DETECTION__MIN_FACE": "32"}
+    settings = load_settings(file, environment)
+    assert settings.server.port == 9090
+    assert settings.detection.min_face == 32
+
+
+def test_a_variable_can_say_null(file: Path) -> None:
+    write(file, "detection: {min_face: 40}")
+    assert load_settings(file, {"STUDIO_DETECTION__MIN_FACE": "null"}).detection.min_face is None
+
+
+def test_other_variables_are_left_alone(file: Path) -> None:
+    environment = {"STUDIO_FACES": "/faces", "STUDIO": "x", "SERVER__PORT": "1", "PATH": "/bin"}
+    assert load_settings(file, environment) == Settings()
+
+
+def test_the_file_can_be_named_by_a_variable(file: Path) -> None:
+    write(file, "fusion: {ratio: 0.25}")
+    assert load_settings(environment={"STUDIO_CONFIG": str(file)}).fusion.ratio == 0.25
+
+
+def test_the_process_environment_is_the_default(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDIO_CONFIG", str(file))
+    monkeypatch.setenv("STUDIO_OUTPUT__QUALITY", "80")
+    assert load_settings().output.quality == 80
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("server: {prot: 8080}", "server.prot is not a known setting"),
+        ("serve: {port: 8080}", "serve is not a known setting"),
+        ("server: {port: 0}", "server.port is 0"),
+        ("server: {port: eighty}", "server.port is 'eighty'"),
+        ("limits: {concurrent: 4}", "limits.concurrent is 4"),
+        ("limits: {deadline_s: .nan}", "limits.deadline_s is nan"),
+        ("limits: {max_megapixels: .inf}", "limits.max_megapixels is inf"),
+        ("detection: {threshold: 0.95}", "detection.threshold is 0.95"),
+        ("detection: {min_face: 8}", "detection.min_face is 8"),
+        ("fusion: {engine: magic}", "fusion.engine is 'magic'"),
+        ("output: {quality: 101}", "output.quality is 101"),
+        ("server: 7860", "server is 7860"),
+    ],
+)
+def test_a_wrong_line_is_named(file: Path, text: str, key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(file, text), {})
+    assert key in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_every_wrong_line_is_named_at_once(file: Path) -> None:
+    write(file, "server: {port: 0, prot: 1}\noutput: {quality: 0}")
+    with pytest.raises(SettingsError, match=r"server\.port.*server\.prot.*output\.quality"):
+        load_settings(file, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("STUDIO_SERVER__PORT", "99999", "server.port is 99999"),
+        ("STUDIO_SERVER__PROT", "80", "server.prot is not a known setting"),
+        ("STUDIO_SERVE__PORT", "80", "serve"),
+        ("STUDIO_OUTPUT__QUALITY", "[", "STUDIO_OUTPUT__QUALITY"),
+    ],
+)
+def test_a_wrong_variable_is_named(file: Path, name: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file, {name: value})
+    assert expected in caught.value.message
+    assert name in caught.value.message
+
+
+@pytest.mark.parametrize("content", [b"server: [", b"- a\n- b\n", b"just words", b"\xff\xfe\x00"])
+def test_a_file_that_holds_no_sections_is_named(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(file, {})
+    assert str(file) in caught.value.message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml"):
+        load_settings(tmp_path / "nowhere.yaml", {})
+
+
+def groups(settings: BaseModel) -> list[tuple[Any, str]]:
+    found: list[tuple[Any, str]] = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        found.append((settings, name))
+        if isinstance(value, BaseModel):
+            found += groups(value)
+    return found
+
+
+def test_settings_cannot_be_changed_later() -> None:
+    for owner, name in groups(Settings()):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(owner, name, getattr(owner, name))

@@ -1,0 +1,253 @@
+"""Files that are no usable picture: each its own error, a sentence with the file's name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import (
+    FileMissingError,
+    ImageSizeError,
+    OutputError,
+    StudioError,
+    UnreadableImageError,
+    UnsupportedFormatError,
+)
+from common.progress import Progress
+from common.types import Region, Size
+from preprocess.image_file import ImageFile
+from tests.preprocess.pictures import bare_png, encoded, photo
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def open_file(path: Path) -> ImageFile:
+    return ImageFile.open(path, max_megapixels=390)
+
+
+def refusal(path: Path, kind: type[StudioError], says: str) -> None:
+    with pytest.raises(kind, match=says) as caught:
+        open_file(path)
+    assert path.name in caught.value.message
+    assert "JPEG, PNG or WebP" in caught.value.message or kind is ImageSizeError
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    refusal(tmp_path / "nothing.jpg", FileMissingError, "does not exist")
+
+
+def test_a_name_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    refusal(tmp_path / "a.txt" / "b.jpg", FileMissingError, "does not exist")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    refusal(tmp_path, FileMissingError, "is a folder")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    refusal(tmp_path / "pipe.jpg", FileMissingError, "not a regular file")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    path = tmp_path / "secret.png"
+    path.write_bytes(bare_png(64, 64))
+    path.chmod(0)
+    refusal(path, FileMissingError, "may not be read")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "empty.png"
+    path.touch()
+    refusal(path, UnreadableImageError, "is empty")
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"just some words, much longer than any signature\n" * 9]
+)
+def test_text_renamed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "letter.jpg"
+    path.write_bytes(content)
+    refusal(path, UnreadableImageError, "is not a picture")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("TIFF", "TIFF"), ("GIF", "GIF"), ("BMP", "BMP"), ("AVIF", "AVIF")]
+)
+def test_real_pictures_of_other_formats(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded(photo(32, 32), kind))
+    refusal(path, UnsupportedFormatError, f"is a {name} picture")
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x10\x00\x00\x00WEBP"]
+)
+def test_a_signature_and_nothing_else(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "stub.jpg"
+    path.write_bytes(head)
+    refusal(path, UnreadableImageError, "damaged or incomplete")
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 0), (1, 1), (15, 400), (400, 15)])
+def test_too_small(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "tiny.png"
+    path.write_bytes(bare_png(width, height))
+    refusal(path, ImageSizeError, f"{width}x{height} pixels.*at least 16")
+
+
+def test_a_jpeg_of_one_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.jpg"
+    path.write_bytes(encoded(photo(1, 1), "JPEG"))
+    refusal(path, ImageSizeError, "1x1")
+
+
+def test_the_limit_counts_millions_of_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "million.png"
+    path.write_bytes(encoded(np.zeros((1000, 1000), np.uint8), "PNG"))
+    assert ImageFile.open(path, max_megapixels=1).size.pixels == 1_000_000
+    with pytest.raises(ImageSizeError, match=r"1000x1000 .*at most 0\.99 megapixels") as caught:
+        ImageFile.open(path, max_megapixels=0.99)
+    assert "million.png" in caught.value.message
+
+
+BOMB = """
+import sys, time
+from pathlib import Path
+from common.errors import ImageSizeError
+from preprocess.image_file import ImageFile
+imported = time.perf_counter()
+try:
+    ImageFile.open(Path(sys.argv[1]), max_megapixels=390)
+except ImageSizeError as error:
+    done = time.perf_counter()
+    status = Path("/proc/self/status")
+    # Not getrusage: its peak starts with that of the process that started this one.
+    lines = status.read_text().splitlines() if status.exists() else ["VmHWM: 0 kB"]
+    peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    print(done - imported, peak / 1000)
+"""
+
+
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bare_png(20_000, 20_000))
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, megabytes = map(float, done.stdout.split())
+    assert seconds < 0.3  # measured 0.001: PNG needs no decoder for this
+    assert megabytes < 100  # measured 33, the whole process
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"quality": 90}),
+        ("JPEG", {"quality": 90, "progressive": True}),
+        ("PNG", {}),
+        ("WEBP", {"quality": 90}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_half_a_file(tmp_path: Path, kind: str, options: dict[str, bool]) -> None:
+    content = encoded(photo(400, 300), kind, **options)
+    path = tmp_path / "half.jpg"
+    path.write_bytes(content[: len(content) // 2])
+    before = set(tmp_path.iterdir())
+    whole = Region(0, 0, 400, 300)
+    attempts = [
+        lambda: open_file(path).read(whole),
+        lambda: open_file(path).read_srgb(whole),
+        lambda: list(open_file(path).strips(Size(400, 300), 64, 8)),
+        lambda: write_to(tmp_path / "out.png"),
+        lambda: write_to(tmp_path / "out.jpg"),
+        lambda: write_to(tmp_path / "out.webp"),
+    ]
+
+    def write_to(output: Path) -> None:
+        open_file(path).write(output, Size(400, 300), [], 95, Progress())
+
+    for attempt in attempts:
+        with pytest.raises(UnreadableImageError, match=r"half\.jpg is damaged or incomplete"):
+            attempt()
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_damage_in_the_middle_of_a_png(tmp_path: Path) -> None:
+    content = bytearray(encoded(photo(400, 300), "PNG"))
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path = tmp_path / "scratched.png"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImageError, match=r"scratched\.png"):
+        open_file(path).read(Region(0, 0, 400, 300))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_bytes_after_the_end_do_no_harm(tmp_path: Path, kind: str) -> None:
+    content = encoded(photo(64, 48), kind)
+    (tmp_path / "plain").write_bytes(content)
+    (tmp_path / "longer").write_bytes(content + b"trailing garbage" * 100)
+    whole = Region(0, 0, 64, 48)
+    plain = open_file(tmp_path / "plain").read(whole)
+    assert np.array_equal(open_file(tmp_path / "longer").read(whole), plain)
+
+
+def test_a_file_replaced_after_a_read_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "changing.png"
+    for value in (10, 200):
+        path.write_bytes(encoded(np.full((32, 32, 3), value, np.uint8), "PNG"))
+        assert open_file(path).read(Region(0, 0, 32, 32)).max() == value
+
+
+def test_a_file_that_vanishes_after_opening(tmp_path: Path) -> None:
+    path = tmp_path / "gone.png"
+    path.write_bytes(encoded(photo(64, 48), "PNG"))
+    image = open_file(path)
+    path.unlink()
+    with pytest.raises(UnreadableImageError, match=r"gone\.png"):
+        image.read(Region(0, 0, 64, 48))
+    with pytest.raises((UnreadableImageError, OutputError), match=r"gone\.png"):
+        image.write(tmp_path / "out.png", image.size, [], 95, Progress())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path, kind: str) -> None:
+    frames = [Image.fromarray(np.full((32, 48, 3), v, np.uint8)) for v in (30, 220, 90)]
+    path = tmp_path / "moving"
+    options = {} if kind == "PNG" else {"lossless": True}
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], **options)
+    if kind == "GIF":
+        refusal(path, UnsupportedFormatError, "GIF")
+        return
+    image = open_file(path)
+    assert (image.size.width, image.size.height) == (48, 32)
+    assert np.all(image.read(Region(0, 0, 48, 32)) == 30)
+
+
+@pytest.mark.parametrize(
+    "name", ["photo[1].png", "a b%20c.png", "wäl 人脸.png", "-x.png", b"\xff.png"]
+)
+def test_odd_file_names(tmp_path: Path, name: str | bytes) -> None:
+    path = tmp_path / (os.fsdecode(name) if isinstance(name, bytes) else name)
+    pixels = photo(32, 24)
+    path.write_bytes(encoded(pixels, "PNG"))
+    image = open_file(path)
+    assert np.array_equal(image.read(Region(0, 0, 32, 24)), pixels)
+    output = path.with_name("out-" + path.name)
+    image.write(output, image.size, [], 95, Progress())
+    assert np.array_equal(open_file(output).read(Region(0, 0, 32, 24)), pixels)

@@ -1,0 +1,560 @@
+"""Writing: patches, formats, metadata, complete files or none."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pyvips
+from PIL import Image, ImageCms
+
+from common.errors import (
+    CancelledError,
+    DeadlineError,
+    DiskFullError,
+    OutputError,
+    UnsupportedFormatError,
+)
+from common.progress import Progress
+from common.types import Region, Size
+from preprocess.image_file import ImageFile, Patch, check_output, output_format
+from tests.preprocess.pictures import (
+    Pixels,
+    as_vips,
+    encoded,
+    grey_profile,
+    load_pixels,
+    photo,
+    save_png,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = [(1, 8), (2, 8), (3, 8), (4, 8), (1, 16), (2, 16), (3, 16), (4, 16)]
+DESCRIPTION, ORIENTATION, COPYRIGHT, TAKEN = 0x010E, 0x0112, 0x8298, 0x9003
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+
+
+def open_file(path: Path) -> ImageFile:
+    return ImageFile.open(path, max_megapixels=390)
+
+
+def write(
+    image: ImageFile, output: Path, *patches: Patch, at: Size | None = None
+) -> tuple[str, ...]:
+    return image.write(output, at or image.size, patches, 95, Progress())
+
+
+def noise(region: Region, depth: int, grey: bool = False) -> Pixels:
+    shape = (region.height, region.width, 1 if grey else 3)
+    dtype = np.uint16 if depth == 16 else np.uint8
+    values = np.random.default_rng(3).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    return np.repeat(values, 3, axis=2) if grey else values
+
+
+# --- pixels ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", [None, Size(127, 91), Size(411, 290)])
+@pytest.mark.parametrize("orientation", [1, 2, 5, 8])
+@pytest.mark.parametrize(("channels", "depth"), KINDS)
+def test_what_is_read_is_what_is_written(
+    tmp_path: Path, channels: int, depth: int, orientation: int, at: Size | None
+) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(230, 164, channels, depth), orientation))
+    at = at or image.size
+    region = Region(20, 15, 50, 40)
+    patch = Patch(region, noise(region, depth, grey=channels < 3))
+    assert write(image, tmp_path / "out.png", patch, at=at) == ()
+
+    result = open_file(tmp_path / "out.png")
+    assert (result.size, result.depth, result.has_alpha) == (at, depth, channels in (2, 4))
+    assert load_pixels(tmp_path / "out.png").shape[2] == channels
+    expected = image.read(Region.whole(at), at)
+    rows, columns = region.within(Region.whole(at))
+    expected[rows, columns] = patch.pixels
+    assert np.array_equal(result.read(Region.whole(at)), expected)
+    if channels in (2, 4):
+        # The patch changes no transparency: the same file without it has the same alpha.
+        write(image, tmp_path / "plain.png", at=at)
+        alpha = load_pixels(tmp_path / "out.png")[..., -1]
+        assert np.array_equal(alpha, load_pixels(tmp_path / "plain.png")[..., -1])
+        if at == image.size and orientation == 1:
+            assert np.array_equal(alpha, photo(230, 164, channels, depth)[..., -1])
+
+
+def test_a_jpeg_of_the_same_size_is_read_as_written(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(encoded(photo(801, 603), "JPEG", quality=90))
+    image = open_file(tmp_path / "a.jpg")
+    for at in (image.size, Size(160, 121), Size(1000, 753)):
+        write(image, tmp_path / "out.png", at=at)
+        assert np.array_equal(load_pixels(tmp_path / "out.png"), image.read(Region.whole(at), at))
+
+
+def test_patches_are_laid_in_order_and_may_touch_the_frame(tmp_path: Path) -> None:
+    pixels = photo(60, 50)
+    image = open_file(save_png(tmp_path / "a.png", pixels))
+    regions = [Region(0, 0, 20, 20), Region(10, 10, 50, 40), Region(59, 0, 1, 50)]
+    patches = [
+        Patch(r, np.full((r.height, r.width, 3), 50 * i + 20, np.uint8))
+        for i, r in enumerate(regions)
+    ]
+    write(image, tmp_path / "out.png", *patches)
+    for patch in patches:
+        rows, columns = patch.region.within(Region(0, 0, 60, 50))
+        pixels[rows, columns] = patch.pixels
+    assert np.array_equal(load_pixels(tmp_path / "out.png"), pixels)
+
+
+def test_many_small_patches_make_one_picture(tmp_path: Path) -> None:
+    pixels = photo(640, 480, seed=1)
+    image = open_file(save_png(tmp_path / "a.png", photo(640, 480, seed=2)))
+    patches = []
+    for region in Region(31, 17, 600, 440).blocks(32):
+        rows, columns = region.within(Region(0, 0, 640, 480))
+        patches.append(Patch(region, pixels[rows, columns]))
+    assert len(patches) > 250
+    write(image, tmp_path / "out.png", *patches)
+    assert np.array_equal(load_pixels(tmp_path / "out.png")[17:457, 31:631], pixels[17:457, 31:631])
+
+
+def test_a_colour_patch_on_a_grey_picture_becomes_its_luma(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48, 1)))
+    region = Region(8, 8, 3, 1)
+    primaries = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    write(image, tmp_path / "out.png", Patch(region, primaries))
+    assert load_pixels(tmp_path / "out.png")[8, 8:11, 0].tolist() == [76, 150, 29]
+
+
+def test_a_palette_target_keeps_a_patch_of_many_colours(tmp_path: Path) -> None:
+    Image.fromarray(photo(64, 48)).quantize(8).save(tmp_path / "a.png")
+    Image.fromarray(photo(64, 48)).convert("1").save(tmp_path / "b.png")
+    region = Region(4, 4, 40, 30)
+    for name, grey in (("a.png", False), ("b.png", True)):
+        patch = Patch(region, noise(region, 8, grey))
+        write(open_file(tmp_path / name), tmp_path / "out.png", patch)
+        result = open_file(tmp_path / "out.png")
+        assert np.array_equal(result.read(region), patch.pixels)
+
+
+def test_patches_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48)))
+    with pytest.raises(ValueError, match="needs pixels"):
+        Patch(Region(0, 0, 4, 5), np.zeros((4, 5, 3), np.uint8))
+    with pytest.raises(ValueError, match="uint16 does not fit a uint8"):
+        write(
+            image, tmp_path / "out.png", Patch(Region(0, 0, 4, 4), np.zeros((4, 4, 3), np.uint16))
+        )
+    with pytest.raises(ValueError, match="outside"):
+        write(
+            image, tmp_path / "out.png", Patch(Region(62, 0, 4, 4), np.zeros((4, 4, 3), np.uint8))
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# --- formats --------------------------------------------------------------------------------
+
+
+def test_the_suffix_is_the_format() -> None:
+    for name, kind in (
+        ("a.png", "png"),
+        ("a.JPG", "jpeg"),
+        ("a.jpeg", "jpeg"),
+        ("b.c.WebP", "webp"),
+    ):
+        assert output_format(Path(name)) == kind
+    for name in ("a.tiff", "a", ".png", "a.png.bak"):
+        with pytest.raises(UnsupportedFormatError, match=r"\.png, \.jpg, \.jpeg, \.webp") as caught:
+            output_format(Path(name))
+        assert name in caught.value.message
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp"])
+@pytest.mark.parametrize(("channels", "depth"), KINDS)
+def test_every_kind_goes_into_every_format(
+    tmp_path: Path, channels: int, depth: int, suffix: str
+) -> None:
+    pixels = photo(96, 72, channels, depth)
+    image = open_file(save_png(tmp_path / "a.png", pixels))
+    output = tmp_path / f"out{suffix}"
+    warnings = write(image, output)
+    result = open_file(output)
+    kind = output_format(output)
+    assert (result.format, result.size) == (kind, image.size)
+    keeps_depth, keeps_alpha = kind == "png", kind != "jpeg"
+    assert result.depth == (depth if keeps_depth else 8)
+    assert result.has_alpha == (channels in (2, 4) and keeps_alpha)
+    expected = ["transparency" for _ in "a" if channels in (2, 4) and not keeps_alpha] + [
+        "8 bits" for _ in "d" if depth == 16 and not keeps_depth
+    ]
+    assert len(warnings) == len(expected)
+    assert all(word in sentence for word, sentence in zip(expected, warnings, strict=True))
+    if not (channels in (2, 4) and not keeps_alpha):
+        whole = Region.whole(image.size)
+        difference = result.read_srgb(whole).astype(int) - image.read_srgb(whole)
+        assert np.abs(difference).mean() < (0.01 if kind == "png" else 8)
+
+
+def test_transparency_in_jpeg_is_white(tmp_path: Path) -> None:
+    for depth in (8, 16):
+        pixels = photo(64, 48, 4, depth)
+        pixels[..., 3] = 0
+        write(open_file(save_png(tmp_path / "a.png", pixels)), tmp_path / "out.jpg")
+        assert load_pixels(tmp_path / "out.jpg").min() == 255
+
+
+def test_cmyk_is_written_as_srgb_and_says_so(tmp_path: Path) -> None:
+    Image.fromarray(photo(64, 48)).convert("CMYK").save(tmp_path / "c.jpg", quality=95)
+    image = open_file(tmp_path / "c.jpg")
+    region = Region(4, 4, 20, 20)
+    patch = Patch(region, noise(region, 8))
+    assert write(image, tmp_path / "out.png", patch) == ("CMYK colours were converted to sRGB",)
+    result = open_file(tmp_path / "out.png")
+    expected = image.read(Region.whole(image.size))
+    expected[4:24, 4:24] = patch.pixels
+    assert np.array_equal(result.read(Region.whole(result.size)), expected)
+
+
+def test_quality_decides_size_and_colour_resolution(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(256, 192)))
+    for suffix in (".jpg", ".webp"):
+        sizes = []
+        for quality in (30, 80, 95):
+            image.write(tmp_path / f"q{suffix}", image.size, [], quality, Progress())
+            sizes.append((tmp_path / f"q{suffix}").stat().st_size)
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[2] / 2
+    for quality, expected in ((89, "4:2:0"), (90, "4:4:4")):
+        image.write(tmp_path / "q.jpg", image.size, [], quality, Progress())
+        written = pyvips.Image.new_from_file(str(tmp_path / "q.jpg"))
+        assert written.get("jpeg-chroma-subsample") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "limit"), [("out.webp", 16_384, 16_383), ("out.jpg", 65_536, 65_535)]
+)
+def test_sides_that_a_format_cannot_hold(tmp_path: Path, name: str, side: int, limit: int) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48)))
+    for at in (Size(side, 48), Size(64, side)):
+        with pytest.raises(OutputError, match=f"at most {limit}") as caught:
+            write(image, tmp_path / name, at=at)
+        assert name in caught.value.message
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# --- metadata -------------------------------------------------------------------------------
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax'
+    b'-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" '
+    b'xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="kept"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.fixture
+def rich_picture(tmp_path: Path) -> tuple[Path, bytes]:
+    """A turned JPEG with EXIF, a preview, XMP, DPI and a profile; its path and the profile."""
+    exif = Image.Exif()
+    exif[DESCRIPTION], exif[ORIENTATION], exif[COPYRIGHT] = "on the pier", 6, "A. Photographer"
+    exif.get_ifd(0x8769)[TAKEN] = "2021:05:04 03:02:01"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = tmp_path / "rich.jpg"
+    path.write_bytes(
+        encoded(
+            photo(90, 60),
+            "JPEG",
+            quality=95,
+            exif=exif,
+            icc_profile=profile,
+            xmp=XMP,
+            dpi=(240, 240),
+        )
+    )
+    picture = pyvips.Image.new_from_file(str(path))
+    picture = picture.copy()
+    picture.set_type(pyvips.GValue.blob_type, "jpeg-thumbnail-data", encoded(photo(16, 16), "JPEG"))
+    content = picture.jpegsave_buffer(Q=95)
+    path.write_bytes(content)
+    assert "jpeg-thumbnail-data" in pyvips.Image.new_from_file(str(path)).get_fields()
+    return path, profile
+
+
+@pytest.mark.parametrize("at", [None, Size(30, 45)])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_metadata_come_out_as_they_went_in(
+    tmp_path: Path, rich_picture: tuple[Path, bytes], suffix: str, at: Size | None
+) -> None:
+    path, profile = rich_picture
+    output = tmp_path / f"out{suffix}"
+    write(open_file(path), output, at=at)
+    with Image.open(output) as result:
+        exif = result.getexif()
+        assert result.info["icc_profile"] == profile
+        assert exif[ORIENTATION] == 1
+        assert (exif[DESCRIPTION], exif[COPYRIGHT]) == ("on the pier", "A. Photographer")
+        assert exif.get_ifd(0x8769)[TAKEN] == "2021:05:04 03:02:01"
+        if suffix != ".webp":
+            assert result.info["dpi"] == pytest.approx((240, 240), abs=0.1)
+        assert (float(exif[X_RESOLUTION]), exif[RESOLUTION_UNIT]) == (240, 2)
+    written = pyvips.Image.new_from_file(str(output))
+    assert written.get("xmp-data") == XMP.replace(b'Orientation="6"', b'Orientation="1"')
+    assert "jpeg-thumbnail-data" not in written.get_fields()
+
+
+def test_a_wide_profile_and_its_numbers_stay(tmp_path: Path) -> None:
+    wide = as_vips(photo(64, 48)).icc_transform("p3", input_profile="srgb")
+    wide.pngsave(str(tmp_path / "a.png"))
+    region = Region(10, 10, 20, 20)
+    write(open_file(tmp_path / "a.png"), tmp_path / "out.png", Patch(region, noise(region, 8)))
+    result = pyvips.Image.new_from_file(str(tmp_path / "out.png"))
+    assert result.get("icc-profile-data") == wide.get("icc-profile-data")
+    expected = wide.numpy().copy()
+    expected[10:30, 10:30] = noise(region, 8)
+    assert np.array_equal(result.numpy(), expected)
+
+
+def test_a_grey_profile_stays(tmp_path: Path) -> None:
+    profile = grey_profile()
+    (tmp_path / "a.jpg").write_bytes(encoded(photo(64, 48, 1)[..., 0], "JPEG", icc_profile=profile))
+    image = open_file(tmp_path / "a.jpg")
+    assert image.has_profile
+    for suffix in (".jpg", ".png"):
+        write(image, tmp_path / f"out{suffix}")
+        result = pyvips.Image.new_from_file(str(tmp_path / f"out{suffix}"))
+        assert result.get("icc-profile-data") == profile
+        assert result.bands == 1
+    # Its curve is the square: half the number is a quarter of the light, 137 in sRGB.
+    stored = image.read(Region(0, 0, 64, 48)).astype(float) / 255
+    light = stored**2
+    expected = 255 * np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light)
+    seen = image.read_srgb(Region(0, 0, 64, 48))
+    assert np.abs(seen - expected).max() <= 2
+
+
+@pytest.mark.parametrize(("unit", "dpi"), [(2, 240), (3, 609.6)])
+def test_the_dpi_of_webp_stand_in_its_exif(tmp_path: Path, unit: int, dpi: float) -> None:
+    exif = Image.Exif()
+    exif[X_RESOLUTION], exif[Y_RESOLUTION], exif[RESOLUTION_UNIT] = 240.0, 120.0, unit
+    (tmp_path / "a.webp").write_bytes(encoded(photo(64, 48), "WEBP", exif=exif))
+    image = open_file(tmp_path / "a.webp")
+    write(image, tmp_path / "out.jpg")
+    result = pyvips.Image.new_from_file(str(tmp_path / "out.jpg"))
+    written = (result.xres * 25.4, result.yres * 25.4)
+    assert written == pytest.approx((dpi, dpi / 2), abs=1)
+    write(image, tmp_path / "out.webp")
+    with Image.open(tmp_path / "out.webp") as picture:
+        tags = picture.getexif()
+        in_inches = 2.54 if tags[RESOLUTION_UNIT] == 3 else 1
+        assert float(tags[X_RESOLUTION]) * in_inches == pytest.approx(dpi, abs=1)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_picture_without_dpi_gets_72(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a.webp").write_bytes(encoded(photo(64, 48), "WEBP"))
+    write(open_file(tmp_path / "a.webp"), tmp_path / f"out{suffix}")
+    with Image.open(tmp_path / f"out{suffix}") as result:
+        assert result.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+def test_the_target_itself_may_be_the_output(tmp_path: Path) -> None:
+    pixels = photo(300, 200)
+    path = save_png(tmp_path / "a.png", pixels, 6)
+    region = Region(10, 20, 30, 40)
+    image = open_file(path)
+    write(image, path, Patch(region, noise(region, 8)))
+    expected = np.rot90(pixels, -1).copy()
+    expected[20:60, 10:40] = noise(region, 8)
+    assert np.array_equal(load_pixels(path), expected)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_result_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write(open_file(save_png(tmp_path / "a.png", photo(64, 48))), tmp_path / "out.png")
+    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "out.png")}
+    assert len(modes) == 1
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "out.png").symlink_to(tmp_path / "store" / "real.png")
+    write(open_file(save_png(tmp_path / "a.png", photo(64, 48))), tmp_path / "out.png")
+    assert (tmp_path / "out.png").is_symlink()
+    assert np.array_equal(load_pixels(tmp_path / "store" / "real.png"), photo(64, 48))
+
+
+def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48)))
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    before = sorted(tmp_path.rglob("*"))
+    cases = {
+        tmp_path / "folder.png": "is a folder",
+        tmp_path / "pipe.png": "not a regular file",
+        tmp_path / "missing" / "out.png": "missing is not a folder",
+        tmp_path / "a.png" / "out.png": "a.png is not a folder",
+        Path("/proc/out.png"): "cannot be written",
+        tmp_path / ("n" * 300 + ".png"): "cannot be written",
+    }
+    for output, says in cases.items():
+        for attempt in (check_output, lambda output: write(image, output)):
+            with pytest.raises(OutputError, match=re.escape(says)) as caught:
+                attempt(output)
+            assert output.name in caught.value.message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_and_a_file_without_permission(tmp_path: Path) -> None:
+    folder, file = tmp_path / "locked", tmp_path / "locked.png"
+    folder.mkdir(mode=0o500)
+    file.touch(mode=0o400)
+    with pytest.raises(OutputError, match="locked is not writable"):
+        check_output(folder / "out.png")
+    with pytest.raises(OutputError, match="write-protected"):
+        check_output(file)
+
+
+def test_a_good_place_is_left_as_it_was(tmp_path: Path) -> None:
+    check_output(tmp_path / "new.png")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "old.jpg").write_bytes(b"old")
+    check_output(tmp_path / "old.jpg")
+    assert (tmp_path / "old.jpg").read_bytes() == b"old"
+    with pytest.raises(UnsupportedFormatError):
+        check_output(tmp_path / "out.tif")
+
+
+DISK = """
+import resource, sys
+from pathlib import Path
+from common.errors import DiskFullError
+from common.progress import Progress
+from preprocess.image_file import ImageFile
+folder = Path(sys.argv[1])
+image = ImageFile.open(folder / "a.png", max_megapixels=390)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    image.write(folder / sys.argv[2], image.size, [], 100, Progress())
+except DiskFullError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
+def test_a_disk_without_room(tmp_path: Path, name: str) -> None:
+    """A limit on file sizes stands for the full disk: the write fails midway just so."""
+    save_png(tmp_path / "a.png", noise(Region(0, 0, 700, 500), 8))
+    (tmp_path / name).write_bytes(b"the result of yesterday")
+    done = subprocess.run(
+        [sys.executable, "-c", DISK, str(tmp_path), name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "disk is full" in done.stdout
+    assert name in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a.png", name])
+    assert (tmp_path / name).read_bytes() == b"the result of yesterday"
+
+
+def test_no_room_for_turning_a_large_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preprocess.image_pipeline._TURN_IN_MEMORY", 1000)
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("preprocess.image_pipeline.shutil.disk_usage", lambda _: usage)
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48), 6))
+    with pytest.raises(DiskFullError, match="TMPDIR"):
+        write(image, tmp_path / "out.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# --- progress -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slow_picture(tmp_path: Path) -> ImageFile:
+    """Noise of 12 megapixels, which no encoder writes within a tenth of a second."""
+    block = noise(Region(0, 0, 1000, 750), 8)
+    as_vips(block).replicate(4, 4).jpegsave(str(tmp_path / "slow.jpg"), Q=100)
+    return open_file(tmp_path / "slow.jpg")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_progress_rises_in_the_callers_thread(slow_picture: ImageFile, tmp_path: Path) -> None:
+    heard: list[Any] = []
+    progress = Progress(lambda _, done: heard.append((done, threading.get_ident())))
+    slow_picture.write(tmp_path / "out.png", slow_picture.size, [], 95, progress)
+    fractions = [done for done, _ in heard]
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[-1] <= 1
+    assert {thread for _, thread in heard} == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp"])
+def test_a_cancelled_write_ends_soon_and_leaves_nothing(
+    slow_picture: ImageFile, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"the result of yesterday")
+    progress = Progress(lambda *_: progress.cancel())
+    with pytest.raises(CancelledError):
+        slow_picture.write(tmp_path / name, slow_picture.size, [], 95, progress)
+    assert names(tmp_path) == sorted([name, "slow.jpg"])
+    assert (tmp_path / name).read_bytes() == b"the result of yesterday"
+
+
+def test_a_deadline_ends_the_encoding(slow_picture: ImageFile, tmp_path: Path) -> None:
+    with pytest.raises(DeadlineError):
+        slow_picture.write(
+            tmp_path / "out.png", slow_picture.size, [], 95, Progress(deadline_s=0.01)
+        )
+    assert names(tmp_path) == ["slow.jpg"]
+
+
+def test_turning_a_picture_can_be_cancelled(
+    slow_picture: ImageFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("preprocess.image_pipeline._TURN_IN_MEMORY", 1000)
+    picture = pyvips.Image.new_from_file(str(tmp_path / "slow.jpg")).copy()
+    picture.set_type(pyvips.GValue.gint_type, "orientation", 8)
+    picture.jpegsave(str(tmp_path / "turned.jpg"), Q=100)
+    progress = Progress(lambda *_: progress.cancel())
+    image = open_file(tmp_path / "turned.jpg")
+    with pytest.raises(CancelledError):
+        image.write(tmp_path / "out.png", image.size, [], 95, progress)
+    assert names(tmp_path) == ["slow.jpg", "turned.jpg"]
+
+
+def test_a_listener_that_fails_leaves_nothing(slow_picture: ImageFile, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        slow_picture.write(tmp_path / "out.png", slow_picture.size, [], 95, Progress(fail))
+    assert names(tmp_path) == ["slow.jpg"]
+
+
+def test_two_threads_write_the_same_bytes(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(400, 300)))
+    outputs = [tmp_path / f"out{i}.jpg" for i in range(4)]
+    threads = [threading.Thread(target=write, args=(image, output)) for output in outputs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({output.read_bytes() for output in outputs}) == 1

@@ -1,0 +1,245 @@
+"""The handlers with real pictures and the real pipeline, without a browser."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio.page.events import Events
+from studio.page.views import Loaded, View
+from studio.service.fusion_service import FusionService
+
+Pair = tuple[Loaded, View, Loaded, View]
+
+
+@pytest.fixture
+def events(service: FusionService) -> Events:
+    return Events(service)
+
+
+@pytest.fixture
+def demo(events: Events) -> Pair:
+    target, target_view, source, source_view = events.load_demo(request())
+    assert target is not None
+    assert source is not None
+    return target, target_view, source, source_view
+
+
+def request(session: str = "one", language: str = "en") -> gr.Request:
+    return gr.Request(session_hash=session, headers={"accept-language": language})
+
+
+def upload(service: FusionService, name: str, content: bytes) -> gr.EventData:
+    path = service.storage.new_file(name)
+    path.write_bytes(content)
+    return gr.EventData(None, {"path": str(path)})
+
+
+def last(events: Events, demo: Pair, **change: Any) -> tuple[View, list[View]]:
+    """The stage in the end, and all it showed on the way."""
+    target, target_view, source, source_view = demo
+    values: dict[str, Any] = {
+        "target": target,
+        "source": source,
+        "target_view": target_view,
+        "source_view": source_view,
+        "ratio": 0.6,
+        "resolution": "original",
+        "request": request(),
+    }
+    seen = [view for view, _, _ in events.start(**(values | change))]
+    return seen[-1], seen
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def encoded(tmp_path: Path, pixels: Any, suffix: str) -> bytes:
+    path = tmp_path / f"made{suffix}"
+    Image.fromarray(pixels).save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not a picture"),
+        ("half.jpg", "half.jpg"),
+        ("tiny.png", "1x1"),
+        ("bomb.png", "megapixels"),
+        ("movie.tif", "JPEG, PNG or WebP"),
+    ],
+)
+def test_unusable_files_get_a_sentence(
+    events: Events,
+    service: FusionService,
+    tmp_path: Path,
+    astronaut: np.ndarray,
+    name: str,
+    says: str,
+) -> None:
+    whole = encoded(tmp_path, astronaut, ".jpg")
+    contents = {
+        "empty.jpg": b"",
+        "text.jpg": b"This is no picture.\n" * 20,
+        "half.jpg": whole[: len(whole) // 2],
+        "tiny.png": encoded(tmp_path, astronaut[:1, :1], ".png"),
+        "bomb.png": png_header(20_000, 20_000),
+        "movie.tif": encoded(tmp_path, astronaut, ".tif"),
+    }
+    loaded, view = events.look_at_target(upload(service, name, contents[name]), request())
+    assert loaded is None
+    assert says in view["message"]
+    assert name in view["message"]
+    assert view["message"].endswith(".")
+    assert str(service.storage.directory) not in view["message"]
+    assert "Traceback" not in view["message"]
+
+
+@pytest.mark.parametrize("role", ["target", "source"])
+def test_a_picture_without_faces_is_shown_and_explained(
+    events: Events, service: FusionService, tmp_path: Path, role: str
+) -> None:
+    grey = np.full((300, 400, 3), 128, np.uint8)
+    event = upload(service, "wall.png", encoded(tmp_path, grey, ".png"))
+    look_at = events.look_at_target if role == "target" else events.look_at_source
+    loaded, view = look_at(event, request())
+    assert loaded is not None
+    assert view["url"]
+    assert f"in the {role} wall.png" in view["message"]
+    assert not events.ready(loaded, loaded, view, view)["interactive"]
+
+
+def test_files_elsewhere_cannot_be_named(events: Events, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(b"x")
+    for path in (secret, Path("/etc/passwd"), tmp_path / "missing.jpg"):
+        loaded, view = events.look_at_target(gr.EventData(None, {"path": str(path)}), request())
+        assert loaded is None
+        assert "upload it again" in view["message"]
+
+
+def test_the_demo_is_ready_to_start(events: Events, demo: Pair) -> None:
+    target, target_view, source, source_view = demo
+    assert len(target_view["faces"]) == len(source_view["faces"]) == 1
+    assert events.ready(target, source, target_view, source_view)["interactive"]
+    assert not events.ready(target, None, target_view, source_view)["interactive"]
+    none_chosen = target_view | {"chosen": []}
+    assert not events.ready(target, source, none_chosen, source_view)["interactive"]
+
+
+def test_previews_are_small(service: FusionService, demo: Pair) -> None:
+    assert (demo[1]["width"], demo[1]["height"]) == (256, 256)
+    previews = list(service.storage.directory.rglob("preview.jpg"))
+    assert len(previews) == 2
+    for path in previews:
+        with Image.open(path) as preview:
+            assert max(preview.size) <= 256
+
+
+def test_sizes_are_shown_in_pixels(events: Events, demo: Pair) -> None:
+    update = events.sizes(demo[0], "2048", request())
+    assert ("Original · 512 × 512 px", "original") in update["choices"]
+    assert ("2048 · 2048 × 2048 px", "2048") in update["choices"]
+    assert update["value"] == "2048"
+    assert events.sizes_anew(request())["choices"][0] == ("Original", "original")
+
+
+def test_a_fusion_reports_and_ends_with_a_file(
+    events: Events, service: FusionService, demo: Pair
+) -> None:
+    view, seen = last(events, demo)
+    assert {step["state"] for step in seen[:-1]} == {"busy"}
+    assert view["state"] == "done"
+    assert (view["width"], view["height"]) == (512, 512)
+    results = list(service.storage.directory.rglob("astronaut-fused.jpg"))
+    assert len(results) == 1
+    assert view["link"].endswith(str(results[0]))
+
+
+@pytest.mark.parametrize("chosen", [[], [5], [-1], ["0"], [True], None, "0"])
+def test_faces_that_were_not_found_cannot_be_chosen(
+    events: Events, service: FusionService, demo: Pair, chosen: Any
+) -> None:
+    view, _ = last(events, demo, target_view=demo[1] | {"chosen": chosen})
+    assert view["message"] == "Choose at least one face in the target."
+    assert service.queue.counts() == (0, 0)
+
+
+@pytest.mark.parametrize("change", [{"ratio": 7.0}, {"resolution": "huge"}, {"source": None}])
+def test_odd_values_get_a_sentence_and_the_page_stays_usable(
+    events: Events, demo: Pair, change: dict[str, Any]
+) -> None:
+    view, _ = last(events, demo, **change)
+    assert view["state"] == "empty"
+    assert view["message"].endswith(".")
+    assert last(events, demo)[0]["state"] == "done"
+
+
+def test_a_target_that_was_deleted_meanwhile_is_named(events: Events, demo: Pair) -> None:
+    demo[0].photo.path.unlink()
+    view, _ = last(events, demo)
+    assert "astronaut.jpg" in view["message"]
+
+
+def test_cancelling_leaves_a_note(events: Events, demo: Pair) -> None:
+    steps = start(events, demo, "4096", "one")
+    next(steps)
+    events.cancel(request("somebody else"))
+    events.cancel(request("one"))
+    views = [view for view, _, _ in steps]
+    assert views[-1] == {"state": "empty", "note": "Cancelled. Nothing was written."}
+
+
+def test_after_clearing_nothing_more_is_shown(
+    events: Events, service: FusionService, demo: Pair
+) -> None:
+    steps = start(events, demo, "4096", "one")
+    next(steps)
+    events.forget(request("one"))
+    views = [view for view, _, _ in steps]
+    assert views[-1] == gr.skip()
+    assert service.queue.counts() == (0, 0)
+
+
+def test_a_broken_connection_ends_the_fusion(
+    events: Events, service: FusionService, demo: Pair
+) -> None:
+    steps = start(events, demo, "4096", "one")
+    next(steps)
+    steps.close()
+    follow_up = service.queue.submit(lambda _: "free again")
+    assert follow_up.wait(30)
+    assert service.queue.counts() == (0, 0)
+
+
+def test_others_wait_in_line_and_one_too_many_is_told(events: Events, demo: Pair) -> None:
+    first = start(events, demo, "4096", "one")
+    second = start(events, demo, "original", "two")
+    next(first)
+    view, _, _ = next(second)
+    assert (view["state"], view["position"]) == ("busy", 1)
+    refused, _, _ = list(start(events, demo, "original", "three"))[-1]
+    assert "busy" in refused["message"]
+    events.forget(request("one"))
+    assert [view for view, _, _ in second][-1]["state"] == "done"
+
+
+def start(events: Events, demo: Pair, resolution: str, session: str) -> Any:
+    target, target_view, source, source_view = demo
+    return events.start(target, source, target_view, source_view, 0.6, resolution, request(session))

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import UnreadableImageError
+from common.types import Face, FaceQuality, Pose, Region, Size
+from fusion.request import FusionRequest, FusionResult, Output
+from preprocess.image_file import ImageFile
+from studio.page.preview import file_link, outline, preview_size, write_preview
+from studio.page.views import Loaded, busy_view, done_view, error_view, photo_view, sentence
+from studio.service.fusion_service import Photo
+from studio.service.jobs import JobState, JobStatus
+
+
+def face_at(box: Region, index: int = 0) -> Face:
+    return Face(
+        index,
+        box,
+        0.9,
+        np.zeros((468, 3), np.float32),
+        np.zeros((2, 5, 2), np.float32),
+        Pose(0, 0, 0),
+        FaceQuality(100.0, 10.0),
+    )
+
+
+def loaded(*boxes: Region) -> Loaded:
+    faces = tuple(face_at(box, index) for index, box in enumerate(boxes))
+    return Loaded(Photo(Path("/cache/run/abc/me.jpg"), Size(1000, 500), "jpeg", faces), "gradio_api/file=/p")
+
+
+@pytest.mark.parametrize(
+    ("size", "longest", "expected"),
+    [
+        (Size(800, 600), 1600, Size(800, 600)),
+        (Size(3200, 1600), 1600, Size(1600, 800)),
+        (Size(1601, 1600), 1600, Size(1600, 1599)),
+        (Size(24000, 10), 1600, Size(1600, 1)),
+    ],
+)
+def test_previews_shrink_and_never_grow(size: Size, longest: int, expected: Size) -> None:
+    assert preview_size(size, longest) == expected
+
+
+def test_a_preview_is_a_small_jpeg_of_the_picture(tmp_path: Path, astronaut: np.ndarray) -> None:
+    picture, preview = tmp_path / "a.png", tmp_path / "preview.jpg"
+    Image.fromarray(astronaut).save(picture)
+    write_preview(ImageFile.open(picture, max_megapixels=1), 256, preview)
+    with Image.open(preview) as made:
+        assert (made.format, made.size) == ("JPEG", (256, 256))
+        wanted = np.asarray(Image.fromarray(astronaut).resize((256, 256), Image.Resampling.BOX))
+        difference = np.abs(np.asarray(made, float) - wanted).mean()
+    assert difference < 4
+
+
+def test_a_damaged_picture_makes_no_preview(tmp_path: Path, astronaut: np.ndarray) -> None:
+    whole, half = tmp_path / "a.jpg", tmp_path / "half.jpg"
+    Image.fromarray(astronaut).save(whole)
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(UnreadableImageError):
+        write_preview(ImageFile.open(half, max_megapixels=1), 256, tmp_path / "preview.jpg")
+
+
+def test_links_are_quoted() -> None:
+    assert file_link(Path("/a b/x#1?.jpg")) == "gradio_api/file=/a%20b/x%231%3F.jpg"
+
+
+def test_outlines_are_percentages_inside_the_picture() -> None:
+    assert outline(face_at(Region(100, 50, 200, 100)), Size(1000, 500)) == {
+        "x": 10.0,
+        "y": 10.0,
+        "w": 20.0,
+        "h": 20.0,
+    }
+    over = outline(face_at(Region(-100, 400, 300, 300)), Size(1000, 500))
+    assert over == {"x": 0.0, "y": 80.0, "w": 20.0, "h": 20.0}
+
+
+def test_the_largest_face_is_chosen_at_first() -> None:
+    view = photo_view(loaded(Region(0, 0, 9, 9), Region(20, 0, 5, 5)), "target", 24, 1600, "en")
+    assert view["chosen"] == [0]
+    assert len(view["faces"]) == 2
+    assert view["facts"] == "me.jpg · 1000 × 500 px"
+    assert "message" not in view
+
+
+def test_a_picture_without_a_face_says_which_and_what_would_do() -> None:
+    view = photo_view(loaded(), "source", 24, 1600, "en")
+    assert view["chosen"] == []
+    assert "source me.jpg" in view["message"]
+    assert "24 pixels" in view["message"]
+
+
+def test_progress_has_the_shape_of_the_target() -> None:
+    status = JobStatus(JobState.RUNNING, 0, "render", 0.51239, stopping=True)
+    view = busy_view(status, loaded())
+    assert (view["stage"], view["fraction"], view["stopping"]) == ("render", 0.512, True)
+    assert (view["width"], view["height"]) == (1000, 500)
+
+
+def result_for(target: Loaded, output: Path, used: tuple[int, ...]) -> FusionResult:
+    output.write_bytes(b"x" * 1_240_000)
+    return FusionResult(
+        request=FusionRequest(target.photo.path, target.photo.path, Output(output)),
+        size=Size(2048, 1024),
+        format="jpeg",
+        engine="mesh",
+        device="cpu",
+        faces=tuple((face, face.index in used) for face in target.photo.faces),
+        seconds={"total": 1.26},
+        peak_rss_mb=100.0,
+        warnings=("the source face is blurred",),
+    )
+
+
+def test_a_result_says_what_was_done(tmp_path: Path) -> None:
+    target = loaded(Region(400, 0, 100, 100), Region(200, 0, 90, 90))
+    output = tmp_path / "me-fused.jpg"
+    view = done_view(result_for(target, output, (0,)), target, tmp_path / "p.jpg", "en")
+    assert dict(view["facts"]) == {
+        "fact_size": "2048 × 1024 px",
+        "fact_file": "JPEG · 1.2 MB",
+        "fact_time": "1.3 s",
+        "fact_engine": "mesh on cpu",
+    }
+    assert view["warnings"] == ["The source face is blurred."]
+    assert view["file"] == "me-fused.jpg"
+    assert view["link"].endswith("/me-fused.jpg")
+    assert view["divide"] == pytest.approx(34.0)  # left of the face that was replaced
+
+
+def test_the_divider_stays_in_the_picture(tmp_path: Path) -> None:
+    for x, expected in ((0, 4.0), (900, 50.0)):
+        target = loaded(Region(x, 0, 100, 100))
+        result = result_for(target, tmp_path / "o.jpg", (0,))
+        assert done_view(result, target, tmp_path / "p.jpg", "en")["divide"] == expected
+
+
+def test_errors_name_files_and_hide_folders() -> None:
+    path = Path("/cache/run/abc/me.jpg")
+    error = UnreadableImageError(f"{path} ends before the picture does")
+    assert sentence(error, (path,), "en") == "me.jpg ends before the picture does."
+    assert sentence(error, (path,), "zh").startswith("出错了：")
+    view = error_view(error, (path,), "en")
+    assert view["state"] == "empty"
+    assert "/cache" not in view["message"]
