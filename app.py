@@ -13,6 +13,7 @@ import threading
 from common.errors import SettingsError, StudioError
 from common.settings import Server, Settings, load_settings
 from preprocess.face_models import MODEL_FILES, model_directory, require_model
+from studio.page.quick_import import no_stub_writing
 from studio.service.storage import Storage
 
 
@@ -50,8 +51,9 @@ def serve(settings: Settings, storage: Storage, ended: threading.Event) -> int:
     """Put the page on the network and wait until ``ended`` is set."""
     prepare_environment(storage)
     # Gradio reads the environment when it is loaded, and errors above need not wait for it.
-    from studio.page.layout import build_page, launch_options  # noqa: PLC0415
-    from studio.service.fusion_service import FusionService  # noqa: PLC0415
+    with no_stub_writing():
+        from studio.page.layout import build_page, launch_options
+    from studio.service.fusion_service import FusionService
 
     service = FusionService(settings, storage)
     page = build_page(service)

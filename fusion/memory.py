@@ -7,7 +7,6 @@ import resource
 import sys
 from pathlib import Path
 
-
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _OWN_MAPPING = 4 * 2**20
 

@@ -35,6 +35,7 @@ from preprocess.image_file import ImageFile, Patch, check_output, output_format
 from preprocess.resolution import output_size
 from preprocess.window import Window, scaled_size
 
+_STAGES = ("total", "read", "detect", "prepare", "render", "write")
 _VIEW_MARGIN = 0.4  # of the face's size, around its box
 _SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
 _RENDER_THREADS = 4
@@ -107,14 +108,12 @@ class Pipeline:
             engine=engine.capabilities.name,
             device=engine.capabilities.device,
             faces=tuple((face, face.index in used) for face in faces),
-            seconds=dict(progress.seconds),
+            seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
             peak_rss_mb=peak_rss_mb(),
             warnings=(*warnings_for(plan.pairs, plan.at.longer / plan.target.size.longer), *lost),
         )
 
-    def _plan(
-        self, request: FusionRequest, progress: Progress
-    ) -> tuple[_Plan, tuple[Face, ...]]:
+    def _plan(self, request: FusionRequest, progress: Progress) -> tuple[_Plan, tuple[Face, ...]]:
         with progress.stage("read"):
             target, source = (
                 ImageFile.open(path, max_megapixels=self._max_megapixels)
@@ -135,9 +134,7 @@ class Pipeline:
         pairs = _choose(request.faces, *found)
         return _Plan(target, source, at, pairs), found[0]
 
-    def _find(
-        self, image: ImageFile, detection: Detection, progress: Progress
-    ) -> tuple[Face, ...]:
+    def _find(self, image: ImageFile, detection: Detection, progress: Progress) -> tuple[Face, ...]:
         return self._finder.find(image, detection.threshold, detection.min_face, progress)
 
     def _prepare(
@@ -171,9 +168,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
     return Pipeline(finder, settings.limits.max_megapixels)
 
 
-def detection_report(
-    image: ImageFile, faces: Sequence[Face], progress: Progress
-) -> dict[str, Any]:
+def detection_report(image: ImageFile, faces: Sequence[Face], progress: Progress) -> dict[str, Any]:
     """What `Pipeline.detect` found, as the command line's JSON line."""
     return {
         "image": str(image.path),
@@ -239,8 +234,7 @@ def _render(
             with progress.stage("render"):
                 tiles = list(region.blocks(BLOCK))
                 work = [
-                    threads.submit(_render_tile, pixels, tile, region, fields, at)
-                    for tile in tiles
+                    threads.submit(_render_tile, pixels, tile, region, fields, at) for tile in tiles
                 ]
                 try:
                     for tile, one in zip(tiles, work, strict=True):

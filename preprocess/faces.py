@@ -61,9 +61,7 @@ class FaceFinder:
         return tuple(replace(face, index=index) for index, face in enumerate(faces))
 
 
-def _windows(
-    image: ImageFile, found: list[Detection]
-) -> Iterable[tuple[list[Detection], Window]]:
+def _windows(image: ImageFile, found: list[Detection]) -> Iterable[tuple[list[Detection], Window]]:
     """Read the pixels that the faces need: once for all where that is small, else per face."""
     whole = Region.whole(image.size)
     inside = [one for one in found if _inside_share(one, whole) >= _FRAME_SHARE]

@@ -77,7 +77,9 @@ class _Crop:
         picture = cv2.resize(picture, (network_side, network_side), interpolation=cv2.INTER_AREA)
         if mirrored:
             picture = picture[:, ::-1]
-        return np.ascontiguousarray(picture, np.float32) / np.float32(255.0)
+        values = np.ascontiguousarray(picture, np.float32)
+        values /= np.float32(255.0)
+        return values
 
 
 def locate(
@@ -135,9 +137,7 @@ def _crop_of_mesh(points: FloatArray) -> _Crop:
     low, high = level.min(axis=0), level.max(axis=0)
     middle = (low + high) / 2
     centre = np.array([[cos, -sin], [sin, cos]], np.float32) @ middle
-    return _Crop(
-        float(centre[0]), float(centre[1]), float((high - low).max()) * FACE_MARGIN, turn
-    )
+    return _Crop(float(centre[0]), float(centre[1]), float((high - low).max()) * FACE_MARGIN, turn)
 
 
 def _refine_eyes(pixels: ByteArray, points: FloatArray, network: Network) -> FloatArray:
@@ -168,13 +168,12 @@ def _run_eye(
     runs = []
     for move in _EYE_JITTER:
         moved = crop.moved(*move)
-        values = np.concatenate(
-            [part.reshape(-1, 3)[:, :2] for part in network.run(moved.cut(pixels, EYE_SIDE, mirrored))]
-        )
+        parts = network.run(moved.cut(pixels, EYE_SIDE, mirrored))
+        values = np.concatenate([part.reshape(-1, 3)[:, :2] for part in parts])
         if mirrored:
             values[:, 0] = EYE_SIDE - values[:, 0]
         runs.append(_place(values, moved.to_picture(EYE_SIDE)))
-    mean = np.mean(runs, axis=0, dtype=np.float32)
+    mean = np.asarray(np.mean(runs, axis=0), np.float32)
     return mean[: topology.RIGHT_EYE_REGION.size], mean[topology.RIGHT_EYE_REGION.size :]
 
 

@@ -84,7 +84,8 @@ class NetworkSet:
     """The four networks; not thread-safe, so `NetworkPool` hands each set to one thread."""
 
     def __init__(self, directory: Path) -> None:
-        files = {name: require_model(name, directory) for name in (FULL_RANGE, SHORT_RANGE, MESH, EYE)}
+        names = (FULL_RANGE, SHORT_RANGE, MESH, EYE)
+        files = {name: require_model(name, directory) for name in names}
         self.full_range = Network(files[FULL_RANGE])
         self.short_range = Network(files[SHORT_RANGE])
         self.mesh = Network(files[MESH])

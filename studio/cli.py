@@ -23,6 +23,7 @@ from common.settings import load_settings
 # numpy, OpenCV and libvips are imported inside the commands, so that --help and a wrong option
 # answer at once.
 
+_PROGRAM = "./run.sh"
 _FILE = click.Path(path_type=Path)
 _THRESHOLD = click.option(
     "--threshold", type=float, help="Lowest detection score of a face, 0.1-0.9 [0.5]."
@@ -129,7 +130,7 @@ def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; answers the exit code."""
-    return _reported(lambda: commands.main(arguments, "./run.sh", standalone_mode=False))
+    return _reported(lambda: commands.main(arguments, _PROGRAM, standalone_mode=False))
 
 
 def _reported(command: Callable[[], Any]) -> int:
@@ -142,6 +143,9 @@ def _reported(command: Callable[[], Any]) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return OptionError.exit_code
+    except click.UsageError as error:
+        accepted = f"{error.ctx.command_path if error.ctx else _PROGRAM} --help"
+        failure = OptionError(f"{error.format_message()} {accepted} lists what is accepted.")
     except click.ClickException as error:
         failure = OptionError(error.format_message())
     except (KeyboardInterrupt, click.Abort):
@@ -172,7 +176,12 @@ def _given(value: Any, default: Any) -> Any:
 
 
 def _print_line(report: dict[str, Any], stream: TextIO) -> None:
-    stream.write(json.dumps(report, ensure_ascii=False) + "\n")
+    line = json.dumps(report, ensure_ascii=False)
+    try:
+        line.encode(stream.encoding)
+    except UnicodeEncodeError:  # a file name that is no text, or a terminal that is not UTF-8
+        line = json.dumps(report)
+    stream.write(line + "\n")
     stream.flush()
 
 

@@ -15,7 +15,9 @@ _SLOPE = 12.92
 _OFFSET = 0.055
 _EXPONENT = 2.4
 
-_OFFSET_PASSES = 2
+_PASSES = 2  # the second takes away what the first leaves where the weight ends
+_LEAST_LEVEL = 0.05
+_DARKENING = 0.5
 _SHOULDER = 0.94
 _FINE_SIGMA = 6.0  # a Gaussian of this width, px, is still sampled finely enough
 
@@ -84,28 +86,42 @@ def _gaussian(values: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(whole[:height, :width], np.float32)
 
 
-def light_offset(
+def light_maps(
     source: FloatArray, target: FloatArray, weight: FloatArray, sigma: float
 ) -> FloatArray:
-    """What to add to the source's encoded values to give it the target's low frequencies.
-
-    Adding encoded values beat the other three of {add, multiply} x {encoded, linear} in
-    likeness and in closeness to the target's light (docs/decisions.md has the figures). A
-    second pass takes away what the first leaves where the weight ends.
+    """How to light the source like the target, for `relight`.
 
     Args:
-        source, target: H x W x 3 in [0, 1], the source already on the target's shape.
-        weight: H x W in [0, 1], where both show the face.
+        source, target: H x W x 3 encoded in [0, 1], the source already on the target's shape.
+        weight: H x W in [0, 1], where both show skin.
         sigma: Scale in the arrays' pixels below which the source keeps its own detail.
 
     Returns:
-        H x W x 3 float32.
+        6 x H x W float32: what each channel lacks, and its level in the source.
     """
     wanted = blur_inside(target, weight, sigma)
-    offset = np.zeros_like(source)
-    for _ in range(_OFFSET_PASSES):
-        offset += wanted - blur_inside(source + offset, weight, sigma)
-    return offset
+    level = np.maximum(blur_inside(source, weight, sigma), np.float32(_LEAST_LEVEL))
+    lack = np.zeros_like(source)
+    for _ in range(_PASSES):
+        lack += wanted - blur_inside(relight(source, lack, level), weight, sigma)
+    return np.ascontiguousarray(np.concatenate([lack, level], axis=2).transpose(2, 0, 1))
+
+
+def relight(encoded: FloatArray, lack: FloatArray, level: FloatArray) -> FloatArray:
+    """Source values under the target's light.
+
+    Above the local level the lack is added, so that detail and highlights are not amplified.
+    Below it, it is added in proportion, so that black stays black: pupils and brows neither
+    grey on a brighter target nor, with a third of it added in any case, are they cut off on a
+    darker one. Adding encoded values alone beat the other three of {add, multiply} x {encoded,
+    linear} in likeness and light (docs/decisions.md has the figures); this removes its veil.
+
+    Args:
+        encoded, lack, level: H x W x 3 float32; see `light_maps`.
+    """
+    share = np.minimum(encoded / level, np.float32(1.0))
+    share = np.where(lack < 0, (share + _DARKENING) / (1 + _DARKENING), share)
+    return np.asarray(encoded + lack * share, np.float32)
 
 
 def shoulder(encoded: FloatArray) -> FloatArray:

@@ -40,6 +40,27 @@ def oval_matte(
     return smoothstep((distance.astype(np.float32) - inset) / feather)
 
 
+def hair_zone(grid: FaceGrid, landmarks: FloatArray, *, sides: bool) -> FloatArray:
+    """Where something that is not skin is hair on the head rather than a beard.
+
+    1 above the nose's tip and 0 below the mouth, along the face's own axis; with ``sides``
+    also 1 beside the mouth and chin, where strands of long hair hang.
+    """
+    up = landmarks[topology.FOREHEAD, :2] - landmarks[topology.CHIN, :2]
+    up = (up / max(float(np.hypot(*up)), 1e-6)).astype(np.float32)
+    place = grid.positions()
+    mouth = landmarks[list(topology.MOUTH_CORNERS), :2].mean(axis=0)
+    nose = landmarks[topology.NOSE_TIP, :2]
+    zone = smoothstep((place - mouth) @ up / max(float((nose - mouth) @ up), 1e-6))
+    if sides:
+        across = np.array([-up[1], up[0]], np.float32)
+        outline = (landmarks[topology.FACE_OVAL, :2] - mouth) @ across
+        aside = (place - mouth) @ across
+        share = np.where(aside > 0, aside / outline.max(), aside / outline.min())
+        zone = np.maximum(zone, smoothstep((share - 0.5) / 0.2))
+    return zone
+
+
 def mouth_gap(landmarks: FloatArray) -> float:
     """Distance between the inner lips over the distance between the mouth's corners."""
     gap = landmarks[topology.LOWER_LIP_INSIDE, :2] - landmarks[topology.UPPER_LIP_INSIDE, :2]

@@ -30,8 +30,9 @@ class Capabilities:
 class FaceView:
     """A face and the pixels around it.
 
-    picture: size of the whole picture. The window reaches at least a third of the face's size beyond its box where the picture
-    does; its numbers are those of the file (target) or sRGB (source).
+    picture: size of the whole picture. The window reaches at least a third of the face's size
+    beyond its box where the picture does; its numbers are those of the file (target) or sRGB
+    (source).
     """
 
     face: Face

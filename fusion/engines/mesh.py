@@ -2,8 +2,8 @@
 
 No learned weights and no GPU. `MeshEngine.prepare` looks at both faces at a few hundred
 pixels and writes three maps on a grid over the target's face: where each pixel comes from in
-the source, what gives it the target's light, and its opacity. `MeshField` then
-renders any rectangle at any scale from the source's own pixels.
+the source, what gives it the target's light, and its opacity. `MeshField` then renders any
+rectangle at any scale from the source's own pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
-from fusion.compositing import light, masks, warp
+from fusion.compositing import light, masks, skin, warp
 from fusion.compositing.grid import FaceGrid
 from fusion.engines.base import Capabilities, FaceView
 from fusion.field import blocks
@@ -31,8 +31,10 @@ _INSET = 0.015
 _FEATHER = 0.11
 _LIGHT_SIGMA = 0.125
 _MOUTH_FEATHER = 0.006
+_FEATURE_MARGIN = 0.03
+_LEAST_WEIGHT = 0.03  # of what is not skin in both: the light's only witness in a full beard
 
-_LIGHT_EVERY = 8  # the offset is smooth over 40 nodes; every eighth holds all there is
+_LIGHT_EVERY = 8  # lighting is smooth over 40 nodes; every eighth holds all there is
 
 
 class MeshEngine:
@@ -54,29 +56,31 @@ class MeshEngine:
         progress.check()
         origin = warp.dense_map(grid, landmarks, source.face.landmarks)
         progress.check()
+        given, wanted = _seen(grid, origin, source.window, target.window)
         oval = masks.oval_matte(grid, landmarks, _INSET * width, _FEATHER * width)
-        mouth = masks.mouth_matte(grid, landmarks, _MOUTH_FEATHER * width)
-        opacity = oval * (1 - mouth)
-        offset = _match_light(grid, origin, source.window, target.window, oval * (1 - mouth), width)
+        weight = oval * (1 - skin.features_matte(grid, landmarks, _FEATURE_MARGIN * width))
+        bare = [
+            skin.skin_likelihood(grid, landmarks, seen, skin.STRICT) for seen in (given, wanted)
+        ]
+        weight *= _LEAST_WEIGHT + bare[0] * bare[1]
+        lighting = light.light_maps(given, wanted, weight, _LIGHT_SIGMA * width / grid.step)
         progress.check()
+        opacity = oval * (1 - masks.mouth_matte(grid, landmarks, _MOUTH_FEATHER * width))
+        opacity *= 1 - skin.source_hair(grid, landmarks, given, width)
+        opacity *= 1 - skin.target_hair(grid, landmarks, wanted, width)
         shape = np.concatenate([origin, opacity[None]]).astype(np.float32)
-        offset = np.ascontiguousarray(offset.transpose(2, 0, 1)[:, ::_LIGHT_EVERY, ::_LIGHT_EVERY])
-        return MeshField(grid, shape, offset, source.window, target.picture, blend)
+        lighting = np.ascontiguousarray(lighting[:, ::_LIGHT_EVERY, ::_LIGHT_EVERY])
+        return MeshField(grid, shape, lighting, source.window, target.picture, blend)
 
 
-def _match_light(
-    grid: FaceGrid,
-    origin: FloatArray,
-    source: Window,
-    target: Window,
-    weight: FloatArray,
-    width: float,
-) -> FloatArray:
-    """What the grid's source pixels lack to have the target's light, rows x columns x 3."""
+def _seen(
+    grid: FaceGrid, origin: FloatArray, source: Window, target: Window
+) -> tuple[FloatArray, FloatArray]:
+    """Source and target at the grid's nodes, rows x columns x 3, encoded."""
     apart = warp.spacing(origin[0], origin[1]) * source.scale
     given = warp.sample(source.shrunk(apart), origin.transpose(1, 2, 0))
     wanted = warp.sample(target.shrunk(grid.step * target.scale), grid.positions())
-    return light.light_offset(given, wanted, weight, _LIGHT_SIGMA * width / grid.step)
+    return given, wanted
 
 
 class MeshField:
@@ -85,7 +89,7 @@ class MeshField:
     Args:
         grid: Over the target's face, in pixels of the target picture.
         shape: 3 x rows x columns: source x and y in pixels of the source picture, opacity.
-        offset: Added to the source's red, green and blue, on every `_LIGHT_EVERY`-th node.
+        lighting: Maps of `light.light_maps`, on every `_LIGHT_EVERY`-th node.
         source: Pixels around the source's face, sRGB.
         target: Size of the target picture.
         blend: Its ratio scales the opacity.
@@ -95,7 +99,7 @@ class MeshField:
         self,
         grid: FaceGrid,
         shape: FloatArray,
-        offset: FloatArray,
+        lighting: FloatArray,
         source: Window,
         target: Size,
         blend: Blend,
@@ -103,7 +107,7 @@ class MeshField:
         self._grid = grid
         self._shape = shape
         self._light_grid = grid.coarser(_LIGHT_EVERY)
-        self._offset = offset
+        self._lighting = lighting
         self._source = source
         self._target = target
         self._ratio = np.float32(blend.ratio)
@@ -137,9 +141,10 @@ class MeshField:
         weight = (opacity * self._ratio)[..., None]
         if not weight.any():
             return tile
-        offset = self._light_grid.sample(self._offset, block, self._target, at)
+        lighting = self._light_grid.sample(self._lighting, block, self._target, at)
         warped = warp.sample(self._source_at(at), np.stack([x, y], axis=-1))
-        lit = light.to_linear(light.shoulder(warped + np.moveaxis(offset, 0, -1)))
+        lit = light.relight(warped, *np.split(np.moveaxis(lighting, 0, -1), 2, axis=-1))
+        lit = light.to_linear(light.shoulder(lit))
         base = light.to_linear(tile)
         mixed = light.to_encoded(base + weight * (lit - base))
         return np.where(weight > 0, mixed, tile)

@@ -22,6 +22,7 @@ from preprocess.resolution import ORIGINAL, TIERS
 from studio.page.preview import file_link, write_preview
 from studio.page.texts import Language, language_of, say
 from studio.page.views import (
+    EMPTY_STAGE,
     Loaded,
     Role,
     View,
@@ -128,7 +129,7 @@ class Events:
         self._remember(session, job)
         try:
             for status in job.follow():
-                if not status.state.is_final:
+                if not status.state.is_final and self._is_current(session, job):
                     yield _running(busy_view(status, target))
             if self._take(session, job):
                 yield _stopped(self._outcome(job, target, source, language))
@@ -151,6 +152,19 @@ class Events:
         if job is not None:
             job.cancel()
 
+    def apologise(self, request: gr.Request) -> tuple[None, View]:
+        """Looking at a photograph broke in a way that nobody foresaw; the log has it."""
+        return None, {"message": say(_language(request), "unexpected")}
+
+    def apologise_for_demo(self, request: gr.Request) -> tuple[None, View, None, View]:
+        """Likewise for both photographs of the demo."""
+        return *self.apologise(request), *self.apologise(request)
+
+    def apologise_for_fusion(self, request: gr.Request) -> StageUpdate:
+        """Likewise for a fusion."""
+        self.forget(request)
+        return _stopped(EMPTY_STAGE | {"message": say(_language(request), "unexpected")})
+
     def _remember(self, session: str, job: Job[FusionResult]) -> None:
         """One fusion for each session: a new one takes the place of another."""
         with self._lock:
@@ -158,6 +172,10 @@ class Events:
             self._jobs[session] = job
         if former is not None:
             former.cancel()
+
+    def _is_current(self, session: str, job: Job[FusionResult]) -> bool:
+        with self._lock:
+            return self._jobs.get(session) is job
 
     def _take(self, session: str, job: Job[FusionResult]) -> bool:
         """Whether ``job`` was still the session's; it is not any more afterwards."""

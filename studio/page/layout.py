@@ -13,7 +13,7 @@ from studio.page.events import Events
 from studio.page.privacy import PrivateResponses
 from studio.page.texts import TEXTS, for_component, labels
 from studio.page.theme import ICON, make_theme, read_asset
-from studio.page.views import EMPTY_STAGE, Role
+from studio.page.views import EMPTY_STAGE, Role, View
 from studio.service.fusion_service import FusionService
 
 ANALYSES_AT_ONCE = 2
@@ -69,7 +69,7 @@ def launch_options(service: FusionService) -> dict[str, Any]:
         "app_kwargs": {"middleware": [Middleware(PrivateResponses)]},
         "footer_links": [],
         "share": False,
-        "show_error": True,
+        "show_error": False,
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,
@@ -188,16 +188,20 @@ def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: 
             **analysis,
         )
         removed = picker.remove(_nothing, outputs=[photo, picker], queue=False, **quiet)
+        looked.failure(events.apologise, outputs=[photo, picker], queue=False, **quiet)
         picker.choose(**ready)
         for change in (looked, removed):
             change.then(**ready)
             if picker is parts.target:
                 change.then(**sizes)
-    parts.demo.click(
+    shown = [photos.target, parts.target, photos.source, parts.source]
+    demo = parts.demo.click(_looking, outputs=shown, queue=False, **quiet).then(
         events.load_demo,
-        outputs=[photos.target, parts.target, photos.source, parts.source],
+        outputs=shown,
         **analysis,
-    ).then(**ready).then(**sizes)
+    )
+    demo.then(**ready).then(**sizes)
+    demo.failure(events.apologise_for_demo, outputs=shown, queue=False, **quiet)
     _wire_fusion(page, parts, photos, events, ratio, quiet)
 
 
@@ -209,7 +213,8 @@ def _wire_fusion(
     ratio: float,
     quiet: dict[str, Any],
 ) -> None:
-    parts.start.click(
+    outputs = [parts.stage, parts.start, parts.cancel]
+    started = parts.start.click(
         events.start,
         inputs=[
             photos.target,
@@ -219,12 +224,14 @@ def _wire_fusion(
             parts.ratio,
             parts.resolution,
         ],
-        outputs=[parts.stage, parts.start, parts.cancel],
+        outputs=outputs,
         concurrency_limit=None,
         **quiet,
     )
+    started.failure(events.apologise_for_fusion, outputs=outputs, queue=False, **quiet)
     parts.cancel.click(events.cancel, queue=False, **quiet)
-    parts.clear.click(events.forget, queue=False, **quiet).then(
+    # Cancelled for the browser as well, so that no late report undoes the clearing.
+    parts.clear.click(events.forget, cancels=[started], queue=False, **quiet).then(
         partial(_reset, ratio),
         outputs=[
             photos.target,
@@ -240,6 +247,10 @@ def _wire_fusion(
         **quiet,
     ).then(events.sizes_anew, outputs=parts.resolution, queue=False, **quiet)
     page.unload(events.forget)
+
+
+def _looking() -> tuple[None, View, None, View]:
+    return None, {"busy": True}, None, {"busy": True}
 
 
 def _nothing() -> tuple[None, None]:

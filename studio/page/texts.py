@@ -93,6 +93,10 @@ TEXTS: dict[str, dict[Language, str]] = {
     "write": {"en": "Writing the file", "zh": "写入文件"},
     "progress": {"en": "Progress of the fusion", "zh": "融合进度"},
     "cancelled": {"en": "Cancelled. Nothing was written.", "zh": "已取消，没有写入任何文件。"},
+    "unexpected": {
+        "en": "Something went wrong inside the studio; its log has the details. Please try again.",
+        "zh": "工作室内部出错，详情见日志。请重试。",
+    },
     "no_photos": {
         "en": "Add a target and a source photograph first.",
         "zh": "请先添加目标照片和来源照片。",

@@ -119,7 +119,7 @@ class FusionService:
         Raises:
             InputError: It is not a picture that can be used.
         """
-        from preprocess.image_file import ImageFile  # noqa: PLC0415 - loads libvips
+        from preprocess.image_file import ImageFile
 
         return ImageFile.open(path, max_megapixels=self.settings.limits.max_megapixels)
 
@@ -155,7 +155,7 @@ class FusionService:
 
     def demo_pair(self) -> tuple[Path, Path]:
         """(target, source) of the demo, made when first asked for."""
-        from studio.service.demo import make_demo_pair  # noqa: PLC0415 - loads scikit-image
+        from studio.service.demo import make_demo_pair
 
         with self._making_demo:
             folder = self.storage.directory / "demo"
@@ -189,8 +189,8 @@ class FusionService:
         with self._loading:
             if self._pipeline is None or self._engine is None:
                 # What they load would keep the page from answering for a second.
-                from fusion.engines.registry import create_engine  # noqa: PLC0415
-                from fusion.pipeline import build_pipeline  # noqa: PLC0415
+                from fusion.engines.registry import create_engine
+                from fusion.pipeline import build_pipeline
 
                 self._pipeline = build_pipeline(self.settings)
                 self._engine = create_engine(self.settings.fusion.engine)

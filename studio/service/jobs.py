@@ -44,7 +44,7 @@ class JobState(enum.Enum):
 class JobStatus:
     """One look at a job.
 
-    position: 1 for the next in line, 0 when the job does not wait.
+    position: 1 for the next in line, 0 when the job does not wait or is about to start.
     stage, fraction: what the work last reported; fraction is of that stage, 0-1.
     stopping: cancellation was asked for and the work has not reached its next check.
     """
@@ -223,17 +223,18 @@ class JobQueue:
         return job
 
     def position(self, job: Job[T]) -> int:
-        """1 for the next in line, 0 for a job that does not wait."""
+        """1 for the next in line, 0 for a job that does not wait or that is about to start."""
         with self.changed:
+            free = self._limit - len(self._running)
             for place, other in enumerate(self._waiting, start=1):
                 if other is job:
-                    return place
+                    return max(0, place - free)
         return 0
 
     def withdraw(self, job: Job[T]) -> None:
         """See `Job.cancel`."""
         with self.changed:
-            if self.position(job):
+            if job in self._waiting:
                 self._waiting.remove(job)
                 job._end(None, CancelledError("the fusion was cancelled before it started"))
             elif not job._state.is_final:

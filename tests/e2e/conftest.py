@@ -88,7 +88,7 @@ def running_server(folder: Path, models: Path, **settings: str) -> Iterator[Serv
     reader.start()
     try:
         assert ready.wait(START_S), f"no answer within {START_S:g} s"
-        assert process.poll() is None, "".join(server.log)
+        assert f"{server.url}\n" in server.log, "".join(server.log)
         yield server
     finally:
         if process.poll() is None:
@@ -101,9 +101,7 @@ def running_server(folder: Path, models: Path, **settings: str) -> Iterator[Serv
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, model_directory: Path
-) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> Iterator[Server]:
     """One server for all tests of this folder, with a small upload limit."""
     folder = tmp_path_factory.mktemp("server")
     with running_server(folder, model_directory, STUDIO_SERVER__MAX_UPLOAD_MB="3") as running:

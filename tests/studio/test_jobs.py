@@ -111,6 +111,15 @@ def test_first_come_first_served(queues: list[JobQueue]) -> None:
     assert order == list(range(12))
 
 
+def test_a_job_with_a_free_worker_is_not_in_line(queues: list[JobQueue]) -> None:
+    queue = make(queues, 2, 5)
+    with queue.changed:  # no worker can take a job meanwhile
+        jobs = [queue.submit(lambda _: None) for _ in range(4)]
+        assert [job.status().position for job in jobs] == [0, 0, 1, 2]
+        jobs[0].cancel()
+        assert [job.status().position for job in jobs] == [0, 0, 0, 1]
+
+
 def test_a_full_line_refuses_with_a_sentence(queues: list[JobQueue]) -> None:
     queue = make(queues, 1, 2)
     gate = Gate()

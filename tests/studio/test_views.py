@@ -28,7 +28,9 @@ def face_at(box: Region, index: int = 0) -> Face:
 
 def loaded(*boxes: Region) -> Loaded:
     faces = tuple(face_at(box, index) for index, box in enumerate(boxes))
-    return Loaded(Photo(Path("/cache/run/abc/me.jpg"), Size(1000, 500), "jpeg", faces), "gradio_api/file=/p")
+    return Loaded(
+        Photo(Path("/cache/run/abc/me.jpg"), Size(1000, 500), "jpeg", faces), "gradio_api/file=/p"
+    )
 
 
 @pytest.mark.parametrize(

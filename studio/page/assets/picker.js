@@ -102,6 +102,7 @@ function render() {
   } else {
     part("image").removeAttribute("src");
   }
+  if (value?.busy) return show("busy", say("looking"));
   part("hint").textContent = faces.length > 1 ? say(props.hint_key) : "";
   show(value?.url ? "ready" : "empty", value?.message ?? "");
 }

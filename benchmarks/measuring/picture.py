@@ -1,0 +1,129 @@
+"""What can be measured on a fusion's pixels without knowing how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from common.types import ByteArray, Face, FloatArray, Region
+from preprocess import face_topology as topology
+
+_LIGHT_WIDTH = 200  # px across the face when light is compared
+_LIGHT_SIGMA = 0.12  # of the face's width: what is broader than a nose counts as light
+_BAND = (0.02, 0.5)  # opacity between which a seam would lie
+_SEAM_SIGMA = 1 / 200  # of the face's width: grain is no seam
+_INSIDE = 0.9  # opacity from which a pixel is the source's
+_DETAIL_SIGMA = 2.0  # px: finer than this is detail
+_BLOWN = 254
+_CROP = 256  # px across the crop that common face swappers work on
+_CROP_MARGIN = 0.25  # of the face's size, around its box, in such a crop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """A fusion and its target over the same pixels.
+
+    fused, target: H x W x 3 uint8 sRGB of ``region``. opacity: H x W in [0, 1]. face: the
+    target's, in coordinates of the picture.
+    """
+
+    fused: ByteArray
+    target: ByteArray
+    region: Region
+    opacity: FloatArray
+    face: Face
+
+
+def light_distance(pair: Compared) -> float:
+    """Mean CIE Lab distance of the two faces after a blur of 0.12 face widths.
+
+    Both are blurred inside the face oval alone. 1 is just visible side by side.
+    """
+    scale = min(1.0, _LIGHT_WIDTH / pair.face.box.width)
+    inside = _oval(pair, scale)
+    sigma = _LIGHT_SIGMA * scale * pair.face.box.width
+    fused, target = (_blurred_lab(one, inside, sigma) for one in (pair.fused, pair.target))
+    apart = np.sqrt(np.square(fused - target).sum(axis=2))
+    return float(apart[inside > 0].mean())
+
+
+def seam_ratio(pair: Compared) -> float:
+    """Edges where the fusion fades out, over those that the target has there.
+
+    Mean absolute Laplacian after a slight blur, where opacity is 0.02 to 0.5. 1 is as smooth
+    as the photograph.
+    """
+    band = (pair.opacity > _BAND[0]) & (pair.opacity < _BAND[1])
+    sigma = max(1.0, pair.face.box.width * _SEAM_SIGMA)
+    fused, target = (
+        np.abs(cv2.Laplacian(cv2.GaussianBlur(_luma(pixels), (0, 0), sigma), cv2.CV_32F))
+        for pixels in (pair.fused, pair.target)
+    )
+    return float(fused[band].mean() / max(float(target[band].mean()), 1e-6))
+
+
+def blown_increase(pair: Compared) -> float:
+    """Percentage points by which more of the face is burnt out (a channel of 254 or 255)."""
+    inside = _oval(pair, 1.0) > 0
+    fused, target = (
+        float((one.max(axis=2) >= _BLOWN)[inside].mean()) for one in (pair.fused, pair.target)
+    )
+    return 100 * (fused - target)
+
+
+def detail_ratio(pair: Compared) -> float:
+    """Detail finer than 2 px inside the face, over the target's own there."""
+    inside = pair.opacity > _INSIDE
+    return _detail(pair.fused, inside) / max(_detail(pair.target, inside), 1e-6)
+
+
+def detail_over_crop(pair: Compared) -> float:
+    """The same detail, over what is left of it after a crop of 256 px and back.
+
+    That is what common face swappers do: the square around the face with a margin of a
+    quarter is brought to 256 px, and the result is scaled up again.
+    """
+    inside = pair.opacity > _INSIDE
+    side = max(pair.face.box.width, pair.face.box.height) * (1 + 2 * _CROP_MARGIN)
+    height, width = pair.fused.shape[:2]
+    scale = min(1.0, _CROP / side)
+    small_size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(pair.fused, small_size, interpolation=cv2.INTER_AREA)
+    back = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+    kept = _detail(np.asarray(back, np.uint8), inside)
+    return _detail(pair.fused, inside) / max(kept, 1e-6)
+
+
+def drift(before: Face, after: Face) -> float:
+    """Mean distance of the 468 points of two meshes, in percent of the face's width."""
+    apart = np.linalg.norm(before.landmarks[:, :2] - after.landmarks[:, :2], axis=1)
+    return float(100 * apart.mean() / before.box.width)
+
+
+def _luma(pixels: ByteArray) -> FloatArray:
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def _detail(pixels: ByteArray, inside: NDArray[np.bool_]) -> float:
+    luma = _luma(pixels)
+    return float(np.abs(luma - cv2.GaussianBlur(luma, (0, 0), _DETAIL_SIGMA))[inside].mean())
+
+
+def _oval(pair: Compared, scale: float) -> FloatArray:
+    """1 inside the face oval, else 0, for the region at ``scale``."""
+    height, width = (max(1, round(side * scale)) for side in pair.target.shape[:2])
+    outline = pair.face.landmarks[topology.FACE_OVAL, :2] - (pair.region.x, pair.region.y)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.round(outline * scale).astype(np.int32)], 1)
+    return mask.astype(np.float32)
+
+
+def _blurred_lab(pixels: ByteArray, inside: FloatArray, sigma: float) -> FloatArray:
+    size = (inside.shape[1], inside.shape[0])
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB) * inside[..., None]
+    weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)
+    return np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma) / weight[..., None], np.float32)

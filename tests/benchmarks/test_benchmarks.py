@@ -1,0 +1,138 @@
+"""The scripts on the demo pair, small: they run, and say what their JSON promises."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import choices, contact_sheet, detection, light, quality, speed
+from benchmarks.measuring.portraits import Pair, demo_portraits
+from benchmarks.measuring.studio_runs import Studio, timed
+
+pytestmark = pytest.mark.usefixtures("model_directory")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    """The demo pair as a folder of portraits of two people."""
+    folder = tmp_path_factory.mktemp("portraits")
+    demo_portraits(folder)
+    return folder
+
+
+def _run(module, monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    module.main()
+
+
+def test_contact_sheet_lays_out_every_pair(faces, tmp_path, monkeypatch, capsys):
+    sheet, figures = tmp_path / "sheet.png", tmp_path / "sheet.json"
+    monkeypatch.setattr(contact_sheet, "ROWS_PER_PAGE", 1)
+    arguments = ["--faces", faces, "--out", sheet, "--pairs", "a:b", "b:a", "--crops"]
+    _run(contact_sheet, monkeypatch, *arguments, "--json", figures)
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert [one["pair"] for one in found["pairs"]] == [
+        "a_astronaut <- b_second",
+        "b_second <- a_astronaut",
+    ]
+    assert found["pairs"][0]["seconds"]["total"] > 0
+    assert {file.name for file in tmp_path.iterdir()} == {"sheet.png", "sheet-2.png", "sheet.json"}
+    with Image.open(sheet) as page:
+        assert page.width == contact_sheet.WIDTH
+        heads = np.asarray(page)[contact_sheet.CAPTION : contact_sheet.CAPTION + 300]
+    assert heads.std() > 20
+    assert "a_astronaut <- b_second" in capsys.readouterr().out
+
+
+def test_speed_measures_warm_runs_and_the_shell(faces, tmp_path, capsys):
+    pair = Pair(faces / "a_astronaut.jpg", faces / "b_second.jpg")
+    case = speed.measure(Studio(), pair, tmp_path, runs=1)
+    assert case["size"] == "512x512"
+    assert set(case["stages_s"]) == set(speed.STAGES)
+    assert 0 < case["warm"]["wall_s"] < case["shell"]["wall_s"]
+    assert case["copy"]["wall_s"] > 0
+    assert 50 < case["shell_peak_mb"] < 1000
+    speed.print_tables([case])
+    assert "render" in capsys.readouterr().out
+
+
+def test_timed_counts_the_processor_time_of_the_work():
+    cost = timed(lambda: sum(range(2_000_000)))
+    assert 0 < cost.cpu < 5
+    assert cost.wall > 0
+
+
+def test_quality_judges_a_fusion_by_both_portraits(faces, tmp_path, monkeypatch, capsys):
+    figures = tmp_path / "quality.json"
+    _run(quality, monkeypatch, "--faces", faces, "--json", figures)
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert len(found["pairs"]) == 2
+    for pair in found["pairs"]:
+        assert 0 < pair["to_source"] < 0.8
+        assert 0 <= pair["light"] < 10
+        assert 0.3 < pair["seam"] < 2
+        assert pair["drift"] is None or pair["drift"] < 10
+    assert found["summary"]["seam"]["lowest"] <= found["summary"]["seam"]["highest"]
+    assert "2 pairs" in capsys.readouterr().out
+
+
+def test_light_compares_six_variants(faces, tmp_path, monkeypatch):
+    figures = tmp_path / "light.json"
+    _run(light, monkeypatch, "--faces", faces, "--pairs", "a:b", "--json", figures)
+    found = {one["name"]: one["summary"] for one in json.loads(figures.read_text())["variants"]}
+    assert len(found) == len(light.VARIANTS) == 6
+    once = found["encoded, added"]["light"]["median"]
+    twice = found["encoded, added, two passes"]["light"]["median"]
+    assert twice < once
+
+
+def test_detection_counts_the_networks_runs(faces, tmp_path, model_directory, capsys, monkeypatch):
+    monkeypatch.setattr(detection, "MIN_FACES", (24,))
+    networks = detection.CountingNetworks(model_directory)
+    default, small = detection.measure_costs(Studio(), networks, 900, tmp_path)
+    assert default["min_face"] is None
+    assert small["min_face"] == 24
+    assert 0 < default["networks"] <= small["networks"] < 200
+    assert default["faces"] == small["faces"] == 1
+    detection.print_tables([default, small], [{"face_over_min": 1.0, "found": 1, "of": 1}])
+    assert "1 of 1" in capsys.readouterr().out
+
+
+def test_a_face_of_the_smallest_size_asked_for_is_found(faces, tmp_path):
+    studio = Studio()
+    file = faces / "a_astronaut.jpg"
+    assert detection.is_found(studio, file, 1.5 * detection.RECALL_MIN_FACE, tmp_path / "x.png")
+    assert not detection.is_found(studio, file, 6, tmp_path / "x.png")
+
+
+def test_choices_measures_every_part(faces, tmp_path, monkeypatch, capsys):
+    for name, value in (
+        ("BLOCK_SIDES", (128,)),
+        ("NODES", (8,)),
+        ("PRODUCTS", 3),
+        ("PNG_LEVELS", ((1, "up"),)),
+        ("WEBP_EFFORTS", (0,)),
+        ("FUSIONS", 1),
+        ("DEMO_SIDE", 600),
+    ):
+        monkeypatch.setattr(choices, name, value)
+    monkeypatch.delenv("STUDIO_FACES", raising=False)
+    figures = tmp_path / "choices.json"
+    _run(choices, monkeypatch, "--json", figures)
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert found["blocks"][0]["megapixels_per_cpu_s"] > 0.1
+    assert {one["by"] for one in found["product"]} == {"opencv", "numpy"}
+    assert [one["megabytes"] > 0 for one in found["encoders"]] == [True, True]
+    assert [one["resident_mb"] > 50 for one in found["memory"]] == [True, True]
+    assert "gives_blocks_back" in capsys.readouterr().out
+
+
+def test_opencv_and_numpy_agree_about_the_product():
+    side = np.random.default_rng(1).random((128, 9), np.float32)
+    values = np.random.default_rng(2).random((9, 9), np.float32)
+    np.testing.assert_allclose(
+        choices.by_opencv(side, values), choices.by_numpy(side, values), rtol=1e-5
+    )
