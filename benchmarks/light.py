@@ -1,4 +1,4 @@
-"""Six ways to give a source's face the target's light, measured on the same pairs.
+"""Ways to give a source's face the target's light, measured on the same pairs.
 
 Usage: ./run.sh bench light --faces FOLDER [--pairs TARGET:SOURCE ...] [--json FILE]
 
@@ -6,15 +6,16 @@ All take the target's low frequencies (Gaussian of 0.125 face widths inside the 
 the source's higher ones. They differ in the numbers that are matched (linear light, or
 encoded as in the file), in how (multiplied or added), in a second pass that takes away what
 the first leaves, and in how highlights end (cut at white, or bent by a shoulder). The warp
-and the matte are the engine's. Columns as in benchmarks/quality.py; medians, the seam's worst.
+and the matte are the engine's. The last line is the engine itself, which measures light on
+skin alone and leaves black black. Columns as in benchmarks/quality.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion.compositing import light, warp
 from fusion.compositing.grid import FaceGrid
-from fusion.engines.base import Capabilities, FaceView
+from fusion.engines.base import Capabilities, Engine, FaceView
 from fusion.engines.mesh import MeshEngine
 from fusion.field import FusionField
 from fusion.request import Blend
@@ -191,10 +192,11 @@ def main() -> None:
     else:
         pairs = pairs_of_people(one_of_each(studio.with_one_face(portraits(folder))))
     with tempfile.TemporaryDirectory() as scratch:
-        meter = Meter(studio, Path(scratch))
-        measured = compare(
-            lambda variant: [meter.measure(pair, VariantEngine(variant)) for pair in pairs]
-        )
+        meter = Meter(studio, Path(scratch), with_drift=False)
+        measured = [
+            figures(name, [meter.measure(pair, engine) for pair in pairs])
+            for name, engine in engines().items()
+        ]
     print(
         table(
             ("variant", "source", "light", "seam, worst", "blown, mean", "blown, worst"),
@@ -205,14 +207,16 @@ def main() -> None:
     write_report(options.json, "light", {"pairs": len(pairs), "variants": measured})
 
 
-def compare(measure: Callable[[Variant], list[Quality]]) -> list[dict[str, Any]]:
-    """The figures of every variant."""
-    report = []
-    for variant in VARIANTS:
-        all_of_it = measure(variant)
-        mean = float(np.mean([one.blown for one in all_of_it]))
-        report.append({**asdict(variant), "blown_mean": mean, "summary": summarise(all_of_it)})
-    return report
+def engines() -> dict[str, Engine]:
+    """What is compared, by name."""
+    compared: dict[str, Engine] = {one.name: VariantEngine(one) for one in VARIANTS}
+    return compared | {"the engine": MeshEngine()}
+
+
+def figures(name: str, measured: Sequence[Quality]) -> dict[str, Any]:
+    """One way's figures over all pairs."""
+    mean = float(np.mean([one.blown for one in measured]))
+    return {"name": name, "blown_mean": mean, "summary": summarise(measured)}
 
 
 def cells(one: dict[str, Any]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +44,25 @@ from common.types import FloatArray, Region
 from fusion.engines.base import Engine
 from fusion.engines.registry import create_engine
 
-TITLES = ("source", "target", "light", "seam", "blown", "detail", "x crop", "drift")
+TITLES = {
+    "to_source": "source",
+    "to_target": "target",
+    "light": "light",
+    "seam": "seam",
+    "blown": "blown",
+    "detail": "detail",
+    "over_crop": "x crop",
+    "drift": "drift",
+}
+LARGE = 700  # px from which a face suffers most from a crop of 256
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """The figures of one pair; the module's docstring explains them.
 
-    drift: None when no face is found in the result where the target's was.
+    shown, given: width of the target's and of the source's face, px.
+    drift: None when it was not asked for, or no face is found where the target's was.
     """
 
     to_source: float
@@ -62,13 +73,21 @@ class Quality:
     detail: float
     over_crop: float
     drift: float | None
+    shown: int
+    given: int
 
 
 class Meter:
-    """Fuses pairs and measures them; remembers who the portraits show."""
+    """Fuses pairs and measures them; remembers who the portraits show.
 
-    def __init__(self, studio: Studio, scratch: Path) -> None:
+    Args:
+        scratch: A folder for the results.
+        with_drift: Whether to look for the face in each result as well.
+    """
+
+    def __init__(self, studio: Studio, scratch: Path, with_drift: bool = True) -> None:
         self._studio = studio
+        self._with_drift = with_drift
         self._recogniser = Recogniser()
         self._output = scratch / "fused.png"
         self._known: dict[Path, FloatArray] = {}
@@ -86,7 +105,9 @@ class Meter:
             blown=picture.blown_increase(compared),
             detail=picture.detail_ratio(compared),
             over_crop=picture.detail_over_crop(compared),
-            drift=self._drift(fusion),
+            drift=self._drift(fusion) if self._with_drift else None,
+            shown=fusion.face.box.width,
+            given=self._studio.portrait_face(pair.source).box.width,
         )
 
     def _compared(self, pair: Pair, fusion: Fusion) -> Compared:
@@ -132,13 +153,15 @@ def main() -> None:
         measured = [(pair, meter.measure(pair, engine)) for pair in pairs]
     rows = [(str(pair), *cells(quality)) for pair, quality in measured]
     summary = summarise([quality for _, quality in measured])
-    print(table(("pair", *TITLES), rows))
+    print(table(("pair", *TITLES.values()), rows))
     print()
-    print(table(("summary", *TITLES), summary_rows(summary)))
+    print(table(("summary", *TITLES.values()), summary_rows(summary)))
     print(
         f"\n{len(pairs)} pairs; the source's person by the recogniser: "
         f"{summary['same_person_percent']:.0f} %; nearer to the source than to the target: "
-        f"{summary['nearer_to_source_percent']:.0f} %"
+        f"{summary['nearer_to_source_percent']:.0f} %; median of x crop where both faces are "
+        f"{LARGE} px or wider: {number(summary['large']['over_crop'], 1)} "
+        f"({summary['large']['pairs']} pairs)"
     )
     per_pair = [{"pair": str(pair), **asdict(quality)} for pair, quality in measured]
     write_report(options.json, "quality", {"summary": summary, "pairs": per_pair})
@@ -146,14 +169,16 @@ def main() -> None:
 
 def summarise(measured: Sequence[Quality]) -> dict[str, Any]:
     """Median, lowest and highest of each figure, and what the recogniser says."""
+    large = [one.over_crop for one in measured if min(one.shown, one.given) >= LARGE]
     summary: dict[str, Any] = {
         "same_person_percent": share([one.to_source < SAME_PERSON for one in measured]),
         "nearer_to_source_percent": share([one.to_source < one.to_target for one in measured]),
+        "large": {"pairs": len(large), "over_crop": float(np.median(large)) if large else None},
     }
-    for field in fields(Quality):
-        values = [getattr(one, field.name) for one in measured]
+    for name in TITLES:
+        values = [getattr(one, name) for one in measured]
         known = np.array([value for value in values if value is not None])
-        summary[field.name] = {
+        summary[name] = {
             "median": float(np.median(known)) if len(known) else None,
             "lowest": float(known.min()) if len(known) else None,
             "highest": float(known.max()) if len(known) else None,
@@ -169,14 +194,13 @@ def share(hits: Sequence[bool]) -> float:
 
 def cells(quality: Quality) -> tuple[str, ...]:
     """A row of the table."""
-    return tuple(number(getattr(quality, field.name)) for field in fields(Quality))
+    return tuple(number(getattr(quality, name)) for name in TITLES)
 
 
 def summary_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """Median, lowest and highest as rows."""
-    names = [field.name for field in fields(Quality)]
     return [
-        (which, *(number(summary[name][which]) for name in names))
+        (which, *(number(summary[name][which]) for name in TITLES))
         for which in ("median", "lowest", "highest")
     ]
 

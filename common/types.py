@@ -94,9 +94,7 @@ class Region:
 
     def union(self, other: Region) -> Region:
         x, y = min(self.x, other.x), min(self.y, other.y)
-        return Region(
-            x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y
-        )
+        return Region(x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y)
 
     def clip(self, size: Size) -> Region:
         return self.intersect(Region.whole(size))

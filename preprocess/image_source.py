@@ -64,7 +64,7 @@ def vips() -> Any:
     # Each thread holds its own tiles, so that memory grows with the cores of a large server.
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
     os.environ.setdefault("VIPS_CONCURRENCY", str(threads))
-    import pyvips  # noqa: PLC0415
+    import pyvips
 
     # The operation cache would keep pictures open and give an old one back for a file that
     # was replaced under the same name.

@@ -35,6 +35,7 @@ _JITTER = (
 _EYE_JITTER = ((0.0, 0.0, 0.0, 1.0), (0.02, 0.02, 0.06, 0.95), (-0.02, -0.02, -0.06, 1.06))
 _CENTRING_RUNS = 3  # a detector's box may end above the chin; the crop then creeps down
 _LOWEST_PRESENCE = 0.5
+_LEVEL_PITCH = 8.0  # degrees that forehead and chin lean in a face that looks straight ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,8 @@ def pose_of(points: FloatArray) -> Pose:
     downward = -forward[0] * sin + forward[1] * cos
     yaw = np.arctan2(sideways, -forward[2])
     pitch = np.arctan2(downward, np.hypot(sideways, forward[2]))
-    return Pose(*(float(np.degrees(angle)) for angle in (yaw, pitch, roll)))
+    yaw, pitch, roll = (float(np.degrees(angle)) for angle in (yaw, pitch, roll))
+    return Pose(yaw, pitch - _LEVEL_PITCH, roll)
 
 
 def sharpness_of(pixels: ByteArray, points: FloatArray) -> float:

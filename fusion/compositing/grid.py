@@ -58,7 +58,7 @@ class FaceGrid:
         canvas = np.zeros((self.rows * fine, self.columns * fine), np.uint8)
         cv2.fillPoly(canvas, [np.round(scaled * 16).astype(np.int32)], 255, cv2.LINE_8, shift=4)
         coverage = cv2.resize(canvas, (self.columns, self.rows), interpolation=cv2.INTER_AREA)
-        return coverage.astype(np.float32) / np.float32(255.0)
+        return np.asarray(coverage / np.float32(255.0), np.float32)
 
     def extent(self, target: Size, at: Size) -> Region:
         """The output pixels between the outermost nodes, inside the picture."""
@@ -92,12 +92,14 @@ class FaceGrid:
             first_column : first_column + across.shape[1],
         ]
         # OpenCV's product: BLAS would start threads of its own for each of these small blocks.
-        return np.stack(
-            [
-                cv2.gemm(cv2.gemm(down, values, 1, None, 0), across, 1, None, 0, flags=cv2.GEMM_2_T)
-                for values in part
-            ]
-        )
+        return np.stack([_product(_product(down, values), across.T) for values in part])
+
+
+_NOTHING = np.empty((0, 0), np.float32)
+
+
+def _product(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.asarray(cv2.gemm(a, np.ascontiguousarray(b), 1, _NOTHING, 0), np.float32)
 
 
 def _weights(

@@ -61,9 +61,10 @@ def blur_inside(values: FloatArray, weight: FloatArray, sigma: float) -> FloatAr
     result (Knutsson and Westin, 1993). Far outside it falls back to the weighted mean.
     """
     total = np.float32(max(float(weight.sum()), 1e-6))
-    mean = (values * weight[..., None]).sum(axis=(0, 1)) / total
+    weighted = values * weight[..., None]
+    mean = np.einsum("hwc->c", weighted) / total
     soft = _gaussian(weight, sigma)[..., None]
-    blurred = _gaussian(values * weight[..., None], sigma)
+    blurred = _gaussian(weighted, sigma)
     trust = np.float32(1e-3)
     return np.asarray((blurred + trust * mean) / (soft + trust), np.float32)
 
@@ -119,9 +120,15 @@ def relight(encoded: FloatArray, lack: FloatArray, level: FloatArray) -> FloatAr
     Args:
         encoded, lack, level: H x W x 3 float32; see `light_maps`.
     """
-    share = np.minimum(encoded / level, np.float32(1.0))
-    share = np.where(lack < 0, (share + _DARKENING) / (1 + _DARKENING), share)
-    return np.asarray(encoded + lack * share, np.float32)
+    share = encoded / level
+    np.minimum(share, np.float32(1.0), out=share)
+    reserve = np.where(lack < 0, np.float32(_DARKENING), np.float32(0.0))
+    share += reserve
+    reserve += np.float32(1.0)
+    share /= reserve
+    share *= lack
+    share += encoded
+    return np.asarray(share, np.float32)
 
 
 def shoulder(encoded: FloatArray) -> FloatArray:
@@ -134,5 +141,7 @@ def shoulder(encoded: FloatArray) -> FloatArray:
     lower = np.maximum(encoded, np.float32(0.0))
     over = np.maximum(lower - np.float32(_SHOULDER), np.float32(0.0))
     if not over.any():
-        return lower
-    return np.where(over > 0, np.float32(1.0) - room * np.exp(-over / room), lower)
+        return np.asarray(lower, np.float32)
+    return np.asarray(
+        np.where(over > 0, np.float32(1.0) - room * np.exp(-over / room), lower), np.float32
+    )

@@ -19,9 +19,12 @@ def smoothstep(values: FloatArray) -> FloatArray:
     return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)
 
 
-def oval_matte(
-    grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float
-) -> FloatArray:
+def hull(points: FloatArray) -> FloatArray:
+    """Corners of the convex hull of N x 2 points, in order."""
+    return np.asarray(cv2.convexHull(points)[:, 0], np.float32)
+
+
+def oval_matte(grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float) -> FloatArray:
     """0 outside and along the face oval, then a smooth rise to 1.
 
     Args:
@@ -33,7 +36,7 @@ def oval_matte(
         rows x columns float32 in [0, 1]; 0 on the grid's outermost nodes.
     """
     outline = landmarks[topology.FACE_OVAL, :2]
-    inside = (grid.fill(cv2.convexHull(outline)[:, 0]) > 0.5).astype(np.uint8)
+    inside = (grid.fill(hull(outline)) > 0.5).astype(np.uint8)
     inside[0, :] = inside[-1, :] = 0
     inside[:, 0] = inside[:, -1] = 0
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * grid.step
@@ -57,7 +60,7 @@ def hair_zone(grid: FaceGrid, landmarks: FloatArray, *, sides: bool) -> FloatArr
         outline = (landmarks[topology.FACE_OVAL, :2] - mouth) @ across
         aside = (place - mouth) @ across
         share = np.where(aside > 0, aside / outline.max(), aside / outline.min())
-        zone = np.maximum(zone, smoothstep((share - 0.5) / 0.2))
+        zone = np.maximum(zone, smoothstep(np.asarray((share - 0.5) / 0.2, np.float32)))
     return zone
 
 
@@ -78,5 +81,5 @@ def mouth_matte(grid: FaceGrid, landmarks: FloatArray, feather: float) -> FloatA
     if opening == 0.0:
         return np.zeros(grid.shape, np.float32)
     matte = grid.fill(landmarks[topology.INNER_LIPS, :2])
-    matte = cv2.GaussianBlur(matte, (0, 0), max(feather / grid.step, 0.5))
-    return np.asarray(matte * np.float32(opening), np.float32)
+    soft = cv2.GaussianBlur(matte, (0, 0), max(feather / grid.step, 0.5))
+    return np.asarray(soft * np.float32(opening), np.float32)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from common.types import ByteArray, FloatArray
-from fusion.compositing.grid import FaceGrid
 from fusion.compositing import masks
+from fusion.compositing.grid import FaceGrid
 from preprocess import face_topology as topology
 
 # Areas that are skin on nearly every face: both cheeks beside the nose, the nose's bridge and
@@ -35,49 +38,62 @@ def features_matte(grid: FaceGrid, landmarks: FloatArray, margin: float) -> Floa
     )
     covered = np.zeros(grid.shape, np.float32)
     for area in areas:
-        hull = cv2.convexHull(landmarks[area, :2])[:, 0]
-        covered = np.maximum(covered, grid.fill(hull))
+        covered = np.maximum(covered, grid.fill(masks.hull(landmarks[area, :2])))
     reach = margin / grid.step
     return _softened(np.asarray(cv2.dilate(covered, _disc(reach))), reach / 2)
 
 
-def skin_likelihood(
-    grid: FaceGrid, landmarks: FloatArray, values: FloatArray, spread: FloatArray
-) -> FloatArray:
-    """How much each node's colour is like that of the face's own skin.
+@dataclass(frozen=True, slots=True, eq=False)
+class SkinColour:
+    """How far each node's colour is from that of the face's own skin, in CIELAB.
 
     The skin's colour is the median over the sure areas, its spread their median absolute
-    deviation (times 1.48, the standard deviation of a normal distribution), in CIELAB.
+    deviation (times 1.48, the standard deviation of a normal distribution).
 
-    Args:
-        landmarks: Of the face on whose shape the grid lies.
-        values: rows x columns x 3, sRGB-encoded, on that shape.
-        spread: Least spread of L, a and b: `STRICT` or `TOLERANT`.
-
-    Returns:
-        rows x columns float32 in [0, 1]; all 1 for a face too small to tell.
+    deviation: rows x columns x 3. spread: of L, a and b; None for a face too small to tell.
     """
-    sure = np.zeros(grid.shape, bool)
-    for area in _SURE_AREAS:
-        sure |= grid.fill(landmarks[list(area), :2]) > 0.5
-    if int(sure.sum()) < _FEWEST:
-        return np.ones(grid.shape, np.float32)
-    lab = cv2.cvtColor(np.ascontiguousarray(values, np.float32), cv2.COLOR_RGB2LAB)
-    known = lab[sure]
-    middle = np.median(known, axis=0)
-    spread = np.maximum(1.48 * np.median(np.abs(known - middle), axis=0), spread)
-    distance = np.sqrt((((lab - middle) / spread) ** 2).sum(axis=-1))
-    likely = 1 - masks.smoothstep((distance - _CERTAIN) / (_EXCLUDED - _CERTAIN))
-    return np.asarray(cv2.GaussianBlur(likely, (0, 0), 1.5), np.float32)
+
+    deviation: FloatArray
+    spread: FloatArray | None
+
+    @classmethod
+    def of(cls, values: FloatArray, sure: NDArray[np.bool_]) -> SkinColour:
+        """Measure ``values`` (rows x columns x 3, sRGB-encoded) where ``sure`` says skin."""
+        lab = np.asarray(cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_RGB2LAB), np.float32)
+        known = lab[sure]
+        if len(known) < _FEWEST:
+            return cls(np.zeros_like(lab), None)
+        middle = np.median(known, axis=0)
+        spread = 1.48 * np.median(np.abs(known - middle), axis=0)
+        return cls(np.asarray(lab - middle, np.float32), np.asarray(spread, np.float32))
+
+    def likelihood(self, least: FloatArray) -> FloatArray:
+        """How likely each node shows skin, rows x columns in [0, 1].
+
+        Args:
+            least: Spread of L, a and b that is assumed at least: `STRICT` or `TOLERANT`.
+        """
+        if self.spread is None:
+            return np.ones(self.deviation.shape[:2], np.float32)
+        share = self.deviation / np.maximum(self.spread, least)
+        distance = np.sqrt(np.einsum("hwc,hwc->hw", share, share))
+        likely = 1 - masks.smoothstep((distance - _CERTAIN) / (_EXCLUDED - _CERTAIN))
+        return _softened(likely, 1.5)
+
+
+def sure_skin(grid: FaceGrid, landmarks: FloatArray) -> NDArray[np.bool_]:
+    """Nodes that are skin on nearly every face, rows x columns."""
+    areas = [grid.fill(landmarks[list(area), :2]) for area in _SURE_AREAS]
+    return np.asarray(np.max(areas, axis=0) > 0.5)
 
 
 def source_hair(
-    grid: FaceGrid, landmarks: FloatArray, values: FloatArray, width: float
+    grid: FaceGrid, landmarks: FloatArray, colour: SkinColour, width: float
 ) -> FloatArray:
     """Hair over the source's face, which must not be carried along.
 
     Args:
-        landmarks: Of the target, on whose shape the grid and ``values`` lie.
+        landmarks: Of the target, on whose shape the grid and ``colour`` lie.
         width: Of the face, target pixels.
 
     Returns:
@@ -86,13 +102,13 @@ def source_hair(
     near_rim = 1 - masks.oval_matte(grid, landmarks, 0.15 * width, 0.15 * width)
     apart = 1 - features_matte(grid, landmarks, 0.008 * width)
     zone = near_rim * apart * masks.hair_zone(grid, landmarks, sides=False)
-    covered = (1 - skin_likelihood(grid, landmarks, values, TOLERANT)) * zone
-    covered = cv2.dilate(covered, _disc(0.018 * width / grid.step))
-    return _softened(covered, 0.012 * width / grid.step)
+    covered = (1 - colour.likelihood(TOLERANT)) * zone
+    grown = np.asarray(cv2.dilate(covered, _disc(0.018 * width / grid.step)), np.float32)
+    return _softened(grown, 0.012 * width / grid.step)
 
 
 def target_hair(
-    grid: FaceGrid, landmarks: FloatArray, values: FloatArray, width: float
+    grid: FaceGrid, landmarks: FloatArray, colour: SkinColour, width: float
 ) -> FloatArray:
     """Hair over the target's face, which stays in front. Arguments as in `source_hair`.
 
@@ -102,7 +118,7 @@ def target_hair(
     near_rim = 1 - masks.oval_matte(grid, landmarks, 0.11 * width, 0.11 * width)
     apart = 1 - features_matte(grid, landmarks, 0.03 * width)
     zone = near_rim * apart * masks.hair_zone(grid, landmarks, sides=True)
-    covered = (1 - skin_likelihood(grid, landmarks, values, TOLERANT)) * zone
+    covered = (1 - colour.likelihood(TOLERANT)) * zone
     return _softened(covered, 0.006 * width / grid.step)
 
 

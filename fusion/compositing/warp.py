@@ -117,18 +117,18 @@ def sample(window: Window, points: FloatArray) -> FloatArray:
     Returns:
         h x w x 3 float32 in [0, 1], encoded as in the window.
     """
-    place = window.inward(points)
+    x, y = np.ascontiguousarray(np.moveaxis(window.inward(points), -1, 0))
     height, width = window.pixels.shape[:2]
-    low = np.floor(place.min(axis=(0, 1))).astype(int) - _MARGIN
-    high = np.ceil(place.max(axis=(0, 1))).astype(int) + _MARGIN
+    low = [int(np.floor(plane.min())) - _MARGIN for plane in (x, y)]
+    high = [int(np.ceil(plane.max())) + _MARGIN for plane in (x, y)]
     left, top = int(np.clip(low[0], 0, width - 1)), int(np.clip(low[1], 0, height - 1))
     right, bottom = int(np.clip(high[0], left + 1, width)), int(np.clip(high[1], top + 1, height))
     part = window.pixels[top:bottom, left:right]
     values = cv2.remap(
         part.astype(np.float32) * np.float32(1.0 / np.iinfo(part.dtype).max),
-        place[..., 0] - np.float32(left),
-        place[..., 1] - np.float32(top),
+        x - np.float32(left),
+        y - np.float32(top),
         cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.clip(values, 0.0, 1.0)
+    return np.asarray(np.clip(values, 0.0, 1.0), np.float32)

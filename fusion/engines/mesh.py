@@ -59,15 +59,14 @@ class MeshEngine:
         given, wanted = _seen(grid, origin, source.window, target.window)
         oval = masks.oval_matte(grid, landmarks, _INSET * width, _FEATHER * width)
         weight = oval * (1 - skin.features_matte(grid, landmarks, _FEATURE_MARGIN * width))
-        bare = [
-            skin.skin_likelihood(grid, landmarks, seen, skin.STRICT) for seen in (given, wanted)
-        ]
-        weight *= _LEAST_WEIGHT + bare[0] * bare[1]
+        sure = skin.sure_skin(grid, landmarks)
+        there, here = (skin.SkinColour.of(seen, sure) for seen in (given, wanted))
+        weight *= _LEAST_WEIGHT + there.likelihood(skin.STRICT) * here.likelihood(skin.STRICT)
         lighting = light.light_maps(given, wanted, weight, _LIGHT_SIGMA * width / grid.step)
         progress.check()
         opacity = oval * (1 - masks.mouth_matte(grid, landmarks, _MOUTH_FEATHER * width))
-        opacity *= 1 - skin.source_hair(grid, landmarks, given, width)
-        opacity *= 1 - skin.target_hair(grid, landmarks, wanted, width)
+        opacity *= 1 - skin.source_hair(grid, landmarks, there, width)
+        opacity *= 1 - skin.target_hair(grid, landmarks, here, width)
         shape = np.concatenate([origin, opacity[None]]).astype(np.float32)
         lighting = np.ascontiguousarray(lighting[:, ::_LIGHT_EVERY, ::_LIGHT_EVERY])
         return MeshField(grid, shape, lighting, source.window, target.picture, blend)
@@ -95,7 +94,7 @@ class MeshField:
         blend: Its ratio scales the opacity.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of one value
+    def __init__(
         self,
         grid: FaceGrid,
         shape: FloatArray,
@@ -128,7 +127,7 @@ class MeshField:
         return out
 
     def render(self, tile: FloatArray, region: Region, at: Size) -> FloatArray:
-        out = tile.copy()
+        out: FloatArray = tile.copy()
         for part, block in blocks(region.intersect(self.bounds(at))):
             whole = np.zeros((block.height, block.width, 3), np.float32)
             whole[part.within(block)] = tile[part.within(region)]

@@ -1,7 +1,8 @@
 """One field, any tiling, any size: the same pixels, bit for bit."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def field(fusion: Fusion) -> FusionField:
 def whole(fusion: Fusion, field: FusionField) -> Any:
     """Target and fused picture at a size, each rendered in one piece."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def at_size(at: Size) -> tuple[FloatArray, FloatArray]:
         target = resized(fusion.pixels, at)
         return target, field.render(target, Region.whole(at), at)
@@ -57,8 +58,8 @@ def test_any_tiling_gives_the_same_bits(
     columns = data.draw(cuts(area.x, area.right))
     rows = data.draw(cuts(area.y, area.bottom))
     joined = target.copy()
-    for top, bottom in zip(rows, rows[1:], strict=False):
-        for left, right in zip(columns, columns[1:], strict=False):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
             tile = np.s_[top:bottom, left:right]
             region = Region(left, top, right - left, bottom - top)
             joined[tile] = field.render(target[tile], region, at)

@@ -70,8 +70,8 @@ def test_outside_the_nodes_the_edge_continues() -> None:
 @settings(max_examples=30)
 @given(side=st.integers(20, 60), x=st.floats(105, 150), y=st.floats(65, 105))
 def test_coverage_is_the_polygons_area(side: int, x: float, y: float) -> None:
-    square = np.array([[0, 0], [side, 0], [side, side], [0, side]], np.float32) + [x, y]
-    coverage = GRID.fill(square.astype(np.float32))
+    corners = [[x, y], [x + side, y], [x + side, y + side], [x, y + side]]
+    coverage = GRID.fill(np.array(corners, np.float32))
     assert 0 <= coverage.min() <= coverage.max() <= 1
     # cv2.fillPoly draws the outline too: a quarter of a node more on each side.
     area = float(coverage.sum()) * GRID.step**2

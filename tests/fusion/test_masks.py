@@ -37,9 +37,7 @@ def test_smoothstep() -> None:
     assert values.dtype == np.float32
 
 
-def test_the_oval_rises_from_its_rim_to_its_middle(
-    grid: FaceGrid, landmarks: FloatArray
-) -> None:
+def test_the_oval_rises_from_its_rim_to_its_middle(grid: FaceGrid, landmarks: FloatArray) -> None:
     matte = oval_matte(grid, landmarks, inset=4.0, feather=20.0)
     assert (matte[0], matte[-1]) == (pytest.approx(0), pytest.approx(0))
     assert not matte[:, [0, -1]].any()
@@ -49,6 +47,16 @@ def test_the_oval_rises_from_its_rim_to_its_middle(
     assert matte[row, column] == 1.0
     step = max(np.abs(np.diff(matte, axis=axis)).max() for axis in (0, 1))
     assert step < 1.6 * grid.step / 20.0  # the cubic's steepest slope is 1.5
+
+
+def test_the_oval_is_the_same_wherever_it_lies_in_memory(
+    grid: FaceGrid, landmarks: FloatArray
+) -> None:
+    kept, seen = [], set()
+    for index in range(300):
+        seen.add(oval_matte(grid, landmarks, 4.0, 20.0).tobytes())
+        kept.append(bytearray(16 * (index * 37 % 301)))  # shifts what is allocated next
+    assert len(seen) == 1
 
 
 def test_a_wider_feather_shows_less(grid: FaceGrid, landmarks: FloatArray) -> None:

@@ -96,9 +96,7 @@ def darkness(picture: FloatArray, place: NDArray[Any]) -> float:
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
-def test_the_ratio_mixes_in_linear_light(
-    fusion: Fusion, result: FloatArray, ratio: float
-) -> None:
+def test_the_ratio_mixes_in_linear_light(fusion: Fusion, result: FloatArray, ratio: float) -> None:
     face = fusion.field().bounds(fusion.size).within(Region.whole(fusion.size))
     low, high = linear(as_float(fusion.pixels)[face]), linear(result[face])
     mixed = linear(fusion.render(fusion.field(ratio))[face])
@@ -137,9 +135,7 @@ def test_the_matte_is_soft_and_full_in_the_middle(fusion: Fusion) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
-def test_every_size_shows_the_same_fusion(
-    fusion: Fusion, result: FloatArray, scale: float
-) -> None:
+def test_every_size_shows_the_same_fusion(fusion: Fusion, result: FloatArray, scale: float) -> None:
     at = Size(round(fusion.size.width * scale), round(fusion.size.height * scale))
     shown = fusion.render(fusion.field(1.0), at)
     common = (min(at.width, fusion.size.width), min(at.height, fusion.size.height))

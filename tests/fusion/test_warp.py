@@ -66,14 +66,14 @@ def turned(landmarks: FloatArray, degrees: float) -> FloatArray:
     angle = np.radians(degrees)
     middle = landmarks[topology.FACE_OVAL].mean(axis=0)
     x, y, z = (landmarks - middle).T
-    shaken = np.stack([x * np.cos(angle) - z * np.sin(angle), y, x * np.sin(angle) + z * np.cos(angle)])
+    shaken = np.stack(
+        [x * np.cos(angle) - z * np.sin(angle), y, x * np.sin(angle) + z * np.cos(angle)]
+    )
     return np.asarray(shaken.T + middle, np.float32)
 
 
 @pytest.mark.parametrize("degrees", [-45, 45])
-def test_a_head_turned_far_still_gives_finite_maps(
-    landmarks: FloatArray, degrees: float
-) -> None:
+def test_a_head_turned_far_still_gives_finite_maps(landmarks: FloatArray, degrees: float) -> None:
     target = turned(landmarks, degrees)
     grid = FaceGrid.over(target[topology.FACE_OVAL, :2], 8.0, 1.0)
     origin = dense_map(grid, target, landmarks)

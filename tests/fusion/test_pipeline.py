@@ -1,0 +1,487 @@
+"""From files to file: what is written, what is refused, and what stays behind."""
+
+import dataclasses
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import fusion.pipeline as pipeline_module
+from common.errors import (
+    CancelledError,
+    DeadlineError,
+    FileMissingError,
+    ImageSizeError,
+    MemoryLimitError,
+    NoFaceError,
+    OptionError,
+    OutputError,
+    UnsupportedFormatError,
+)
+from common.progress import Progress
+from common.types import FloatArray, Region, Size
+from fusion.engines.registry import create_engine
+from fusion.field import FusionField
+from fusion.pipeline import Pipeline, detection_report
+from fusion.request import (
+    Blend,
+    Detection,
+    FaceSelection,
+    FusionRequest,
+    FusionResult,
+    Output,
+)
+from preprocess.image_file import ImageFile
+from preprocess.resolution import Resolution
+from tests.fusion.pictures import Observer, save, target_portrait
+from tests.preprocess.pictures import load_pixels, photo, save_png
+
+Run = Callable[..., tuple[FusionResult, NDArray[Any]]]
+
+
+@pytest.fixture
+def run(pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path) -> Run:
+    """run(target=..., name=..., **parts of the request): the result and the written pixels."""
+
+    def fuse(
+        target: Path = target_file,
+        name: str = "out.png",
+        *,
+        source: Path = source_file,
+        ratio: float = 1.0,
+        faces: str = "largest",
+        resolution: str = "original",
+        progress: Progress | None = None,
+        engine: Any = None,
+    ) -> tuple[FusionResult, NDArray[Any]]:
+        request = FusionRequest(
+            target,
+            source,
+            Output(tmp_path / name, Resolution.parse(resolution)),
+            Blend(ratio),
+            FaceSelection.parse(faces),
+        )
+        result = pipeline.run(request, engine or create_engine("mesh"), progress or Progress())
+        return result, load_pixels(tmp_path / name)
+
+    return fuse
+
+
+def changed(before: NDArray[Any], after: NDArray[Any]) -> Region:
+    """The smallest region that holds every pixel that differs."""
+    y, x = np.nonzero((before != after).any(axis=-1))
+    return Region.around(np.stack([x, y], axis=1))
+
+
+def face_box(result: FusionResult, index: int = 0) -> Region:
+    return result.faces[index][0].box
+
+
+def test_only_the_face_changes(run: Run, target_file: Path, astronaut: NDArray[Any]) -> None:
+    observer = Observer(create_engine("mesh"))
+    result, fused = run(engine=observer)
+    before = target_portrait(astronaut)
+    region = changed(before, fused)
+    bounds = observer.fields[0].bounds(result.size)
+    assert region.intersect(bounds) == region
+    assert region.pixels > 0.7 * face_box(result).pixels
+    assert bounds.pixels < 0.15 * before.shape[0] * before.shape[1]
+
+
+def test_the_same_request_gives_the_same_bytes(run: Run, tmp_path: Path) -> None:
+    run(name="1.png", ratio=0.7)
+    run(name="2.png", ratio=0.7)
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_the_number_of_threads_changes_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    expected = run(name="a.png", resolution="1024")[1]
+    monkeypatch.setattr(pipeline_module, "_RENDER_THREADS", threads)
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
+    assert np.array_equal(run(name="b.png", resolution="1024")[1], expected)
+
+
+def test_ratio_0_copies_the_file(run: Run, target_file: Path, tmp_path: Path) -> None:
+    result, _ = run(ratio=0.0)
+    assert (tmp_path / "out.png").read_bytes() == target_file.read_bytes()
+    assert result.as_dict()["ratio"] == 0.0
+
+
+def test_ratio_0_in_another_format_keeps_the_pixels(
+    run: Run, astronaut: NDArray[Any], tmp_path: Path
+) -> None:
+    target = save(tmp_path / "t.webp", target_portrait(astronaut), lossless=True)
+    _, fused = run(target, ratio=0.0)
+    assert np.array_equal(fused, target_portrait(astronaut))
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.webp", "OUT.JPEG"])
+def test_lossy_formats_show_the_same(run: Run, name: str) -> None:
+    exact = run(name="exact.png")[1].astype(float)
+    result, lossy = run(name=name)
+    assert result.format == ("webp" if name.endswith("webp") else "jpeg")
+    assert np.abs(lossy - exact).mean() < 2.5
+
+
+@pytest.mark.parametrize(
+    ("resolution", "size"),
+    [
+        ("original", Size(720, 600)),
+        ("512", Size(512, 427)),
+        ("1024", Size(1024, 853)),
+        ("2048", Size(2048, 1707)),
+        ("4096", Size(4096, 3413)),
+    ],
+)
+def test_output_sizes_keep_the_aspect(
+    run: Run, target_file: Path, resolution: str, size: Size
+) -> None:
+    result, fused = run(name="out.jpg", resolution=resolution)
+    assert result.size == size
+    assert fused.shape == (size.height, size.width, 3)
+    # Seen at the smallest size, all are the same fusion.
+    reference = run(name="own.png")[1]
+    small = [
+        cv2.resize(one, (240, 200), interpolation=cv2.INTER_AREA) for one in (fused, reference)
+    ]
+    assert np.abs(small[0].astype(float) - small[1]).mean() < 1.5
+
+
+def test_a_resized_output_is_the_resized_target_outside_the_face(
+    run: Run, target_file: Path
+) -> None:
+    result, fused = run(resolution="512")
+    plain = ImageFile.open(target_file, max_megapixels=10).read(
+        Region.whole(result.size), result.size
+    )
+    region = changed(plain, fused)
+    scaled = face_box(result).grow(12).scale(512 / 720, 427 / 600)
+    assert region.intersect(scaled) == region
+
+
+def test_a_target_that_a_camera_stored_turned(
+    run: Run, astronaut: NDArray[Any], tmp_path: Path
+) -> None:
+    portrait = target_portrait(astronaut)
+    stored = np.rot90(portrait)  # orientation 6: to be shown turned clockwise
+    turned = save_png(tmp_path / "turned.png", np.ascontiguousarray(stored), orientation=6)
+    result, fused = run(turned, name="turned-out.png")
+    upright, expected = run(name="upright-out.png")
+    assert result.size == Size(720, 600)
+    assert face_box(result).as_list() == pytest.approx(face_box(upright).as_list(), abs=2)
+    before = target_portrait(astronaut)
+    around = face_box(upright).grow(12)
+    assert changed(before, fused).intersect(around) == changed(before, fused)
+    # Reduced before or after turning, the picture that is looked at rounds differently.
+    assert np.abs(fused - expected.astype(int)).mean() < 0.05  # measured 0.002
+
+
+def test_sixteen_bits_stay(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).integers(0, 257, (600, 720, 3))
+    deep = np.clip(target_portrait(astronaut) * 257.0 + noise - 128, 0, 65535).astype(np.uint16)
+    result, fused = run(save_png(tmp_path / "deep.png", deep))
+    assert fused.dtype == np.uint16
+    region = changed(deep, fused)
+    around = face_box(result).grow(12)
+    assert region.intersect(around) == region
+    inside = fused[face_box(result).within(Region.whole(result.size))]
+    assert (inside % 257 != 0).mean() > 0.9  # real 16-bit values, not 8 bits spread out
+    shallow = run(name="8.png")[1]
+    assert np.abs(fused / 257.0 - shallow).mean() < 0.5
+
+
+def test_a_grey_target_stays_grey(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
+    grey = cv2.cvtColor(target_portrait(astronaut), cv2.COLOR_RGB2GRAY)[..., None]
+    _, fused = run(save_png(tmp_path / "grey.png", grey))
+    assert fused.shape == grey.shape
+    assert np.abs(fused.astype(int) - grey).max() > 10
+
+
+def test_transparency_stays(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
+    alpha = photo(720, 600, channels=1)
+    alpha[alpha < 100] = 255
+    rgba = np.concatenate([target_portrait(astronaut), alpha], axis=2)
+    _, fused = run(save_png(tmp_path / "alpha.png", rgba))
+    assert np.array_equal(fused[..., 3], alpha[..., 0])
+    assert (fused[..., :3] != rgba[..., :3]).any()
+    result, _ = run(tmp_path / "alpha.png", name="flat.jpg")
+    assert any("transparency" in warning for warning in result.warnings)
+
+
+@pytest.fixture(scope="module")
+def pair(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two astronauts side by side, the left one larger."""
+    picture = np.full((620, 1240, 3), 140, np.uint8)
+    picture[:600, :720] = target_portrait(astronaut)
+    right = cv2.resize(target_portrait(astronaut), (504, 420), interpolation=cv2.INTER_AREA)
+    picture[100:520, 730:1234] = right
+    return save(tmp_path_factory.mktemp("pair") / "pair.png", picture)
+
+
+@pytest.mark.parametrize(
+    ("faces", "used"),
+    [
+        ("largest", [True, False]),
+        ("all", [True, True]),
+        ("1", [False, True]),
+        ("0,1", [True, True]),
+        ("0:1", [False, True]),
+    ],
+)
+def test_faces_are_chosen(run: Run, pair: Path, faces: str, used: list[bool]) -> None:
+    result, fused = run(pair, faces=faces)
+    assert [face["used"] for face in result.as_dict()["faces"]] == used
+    before = load_pixels(pair)
+    for index, expected in enumerate(used):
+        place = face_box(result, index).within(Region.whole(result.size))
+        assert (fused[place] != before[place]).any() == expected
+
+
+def test_pairs_name_the_sources_face(run: Run, pair: Path, source_file: Path) -> None:
+    """The same target face from two faces of one source picture: the results differ."""
+    target = source_file
+    pictures = [run(target, source=pair, faces=f"{index}:0")[1] for index in (0, 1)]
+    assert (pictures[0] != pictures[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("faces", "says"),
+    [
+        ("1", "the target picture has no face 1; it shows 1, numbered from 0"),
+        ("2:0", "the source picture has no face 2; it shows 1, numbered from 0"),
+    ],
+)
+def test_a_face_that_is_not_there(run: Run, faces: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=says):
+        run(faces=faces)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Tint:
+    """A field that paints a rectangle; where two overlap, the later one shows."""
+
+    def __init__(self, region: Region, value: float) -> None:
+        self._region = region
+        self._value = np.float32(value)
+
+    def bounds(self, at: Size) -> Region:
+        return self._region.clip(at)
+
+    def opacity(self, region: Region, at: Size) -> FloatArray:
+        out = np.zeros((region.height, region.width), np.float32)
+        inner = region.intersect(self.bounds(at))
+        if not inner.is_empty:
+            out[inner.within(region)] = 1
+        return out
+
+    def render(self, tile: FloatArray, region: Region, at: Size) -> FloatArray:
+        weight = self.opacity(region, at)[..., None]
+        return np.asarray(tile * (1 - weight) + weight * self._value, np.float32)
+
+
+class Painter:
+    """An engine whose fields overlap and touch: 0 and 1 overlap, 2 lies apart."""
+
+    capabilities = create_engine("mesh").capabilities
+    regions = (Region(10, 20, 200, 150), Region(150, 100, 300, 200), Region(600, 500, 500, 500))
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def prepare(self, *_: Any) -> FusionField:
+        self._count += 1
+        return Tint(self.regions[self._count - 1], self._count / 5)
+
+
+def test_overlapping_fields_are_laid_one_over_the_other(
+    run: Run, astronaut: NDArray[Any], tmp_path: Path
+) -> None:
+    head = target_portrait(astronaut)[:, 180:480]
+    three = np.concatenate([head, head[:, ::-1], head], axis=1)
+    target = save(tmp_path / "three.png", three)
+    _, fused = run(target, faces="all", engine=Painter())
+    expected = three.copy()
+    for index, region in enumerate(Painter.regions):
+        inside = region.clip(Size(900, 600))
+        expected[inside.within(Region(0, 0, 900, 600))] = (index + 1) * 51
+    assert np.array_equal(fused, expected)
+
+
+def test_the_target_may_be_the_output(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
+    expected = run(name="elsewhere.png")[1]
+    place = save(tmp_path / "same.png", target_portrait(astronaut))
+    _, fused = run(place, name="same.png")
+    assert np.array_equal(fused, expected)
+
+
+@pytest.mark.parametrize("role", ["target", "source"])
+def test_no_face_says_in_which_picture(run: Run, tmp_path: Path, role: str) -> None:
+    empty = save_png(tmp_path / "empty.png", photo(300, 200))
+    with pytest.raises(NoFaceError, match=rf"no face was found in the {role} picture .*empty\.png"):
+        run(**{role: empty})
+    assert list(tmp_path.iterdir()) == [empty]
+
+
+def test_files_and_places_are_refused_before_any_work(
+    run: Run, target_file: Path, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    progress = Progress(listener=lambda stage, _: stages.append(stage))
+    attempts: list[tuple[type[Exception], dict[str, Any]]] = [
+        (FileMissingError, {"target": tmp_path / "none.png"}),
+        (FileMissingError, {"source": tmp_path / "none.png"}),
+        (UnsupportedFormatError, {"name": "out.tif"}),
+        (OutputError, {"name": "no-folder/out.png"}),
+    ]
+    for error, given in attempts:
+        with pytest.raises(error):
+            run(progress=progress, **given)
+    assert set(stages) == {"read"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_have_the_pictures_limit(
+    pipeline: Pipeline, model_directory: Path, target_file: Path, source_file: Path, tmp_path: Path
+) -> None:
+    small = Pipeline(pipeline._finder, max_megapixels=1.0)
+    large = Output(tmp_path / "out.png", Resolution.parse("2048"))
+    with pytest.raises(ImageSizeError, match="2048x1707"):
+        small.run(FusionRequest(target_file, source_file, large), create_engine("mesh"), Progress())
+    with pytest.raises(ImageSizeError, match="megapixels"):
+        Pipeline(pipeline._finder, max_megapixels=0.1).detect(target_file, Detection(), Progress())
+
+
+@pytest.mark.parametrize("stage", ["read", "detect", "prepare", "render", "write"])
+def test_cancelled_in_any_stage_nothing_stays(run: Run, tmp_path: Path, stage: str) -> None:
+    seen: list[str] = []
+
+    def listen(name: str, _: float) -> None:
+        seen.append(name)
+        if name == stage:
+            progress.cancel()
+
+    progress = Progress(listener=listen)
+    (tmp_path / "out.png").write_bytes(b"what was there before")
+    with pytest.raises(CancelledError):
+        run(progress=progress)
+    assert seen[-1] == stage
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"what was there before"]
+
+
+def test_cancelled_from_another_thread(run: Run, tmp_path: Path) -> None:
+    started = threading.Event()
+    progress = Progress(listener=lambda stage, _: started.set() if stage == "render" else None)
+    canceller = threading.Thread(target=lambda: (started.wait(60), progress.cancel()))
+    canceller.start()
+    with pytest.raises(CancelledError):
+        run(progress=progress, resolution="4096")
+    canceller.join()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deadline_ends_the_work(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(DeadlineError, match=r"longer than the 0\.0001 s"):
+        run(progress=Progress(deadline_s=0.0001))
+    assert list(tmp_path.iterdir()) == []
+
+
+class Greedy:
+    """An engine that fails for want of memory."""
+
+    capabilities = create_engine("mesh").capabilities
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def prepare(self, *_: Any) -> FusionField:
+        raise self._error
+
+
+def test_memory_that_runs_out_has_a_sentence(run: Run, tmp_path: Path) -> None:
+    opencv = cv2.error("Failed to allocate")
+    opencv.code = cv2.Error.StsNoMem
+    for error in (MemoryError(), opencv):
+        with pytest.raises(MemoryLimitError, match="choose a smaller output resolution"):
+            run(engine=Greedy(error))
+    with pytest.raises(cv2.error):
+        run(engine=Greedy(cv2.error("something else")))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.6])
+def test_a_result_tells_all_of_the_contract(run: Run, tmp_path: Path, ratio: float) -> None:
+    stages: list[str] = []
+    progress = Progress(listener=lambda stage, fraction: stages.append(stage))
+    result, _ = run(ratio=ratio, resolution="1024", name="out.jpg", progress=progress)
+    report = result.as_dict()
+    assert list(report) == [
+        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
+        *("seconds", "peak_rss_mb", "warnings"),
+    ]
+    (face,) = report["faces"]
+    assert list(face) == ["index", "box", "score", "yaw", "pitch", "roll", "used"]
+    assert [type(face[key]) for key in face] == [int, list, float, float, float, float, bool]
+    assert all(type(number) is int for number in face["box"])
+    assert list(report["seconds"]) == ["total", "read", "detect", "prepare", "render", "write"]
+    assert all(type(value) is float for value in report["seconds"].values())
+    parts = sum(value for stage, value in report["seconds"].items() if stage != "total")
+    assert 0.8 * report["seconds"]["total"] < parts <= report["seconds"]["total"] + 0.001
+    assert (report["width"], report["height"], report["format"]) == (1024, 853, "jpeg")
+    assert (report["output"], report["ratio"]) == (str(tmp_path / "out.jpg"), ratio)
+    assert 30 < report["peak_rss_mb"] < 10_000
+    assert report["warnings"] == []
+    assert list(dict.fromkeys(stages)) == [
+        stage
+        for stage in ("read", "detect", "prepare", "render", "write")
+        if ratio > 0 or stage not in ("prepare", "render")
+    ]
+
+
+def test_warnings_reach_the_result(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
+    tiny = save(tmp_path / "tiny.png", astronaut[:200, 120:330])
+    result, _ = run(source=tiny, resolution="4096", name="out.jpg")
+    assert len(result.warnings) >= 1
+    assert "a larger source would give more detail" in result.warnings[-1]
+
+
+def test_detect_reports_what_it_found(pipeline: Pipeline, pair: Path) -> None:
+    progress = Progress()
+    image, faces = pipeline.detect(pair, Detection(), progress)
+    report = detection_report(image, faces, progress)
+    assert list(report) == [
+        *("image", "width", "height", "format", "faces", "seconds", "peak_rss_mb", "warnings")
+    ]
+    assert (report["image"], report["width"], report["height"]) == (str(pair), 1240, 620)
+    assert [face["index"] for face in report["faces"]] == [0, 1]
+    assert list(report["seconds"]) == ["read", "detect", "total"]
+    assert len(pipeline.detect(pair, Detection(min_face=200), Progress())[1]) == 1
+
+
+def test_detect_finds_none_without_an_error(pipeline: Pipeline, tmp_path: Path) -> None:
+    empty = save_png(tmp_path / "empty.png", photo(300, 200))
+    assert pipeline.detect(empty, Detection(), Progress())[1] == ()
+
+
+def test_requests_may_run_side_by_side(
+    pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path
+) -> None:
+    engine = create_engine("mesh")
+    base = FusionRequest(target_file, source_file, Output(tmp_path / "0.png"), Blend(0.8))
+
+    def work(index: int) -> bytes:
+        output = Output(tmp_path / f"{index}.png")
+        pipeline.run(dataclasses.replace(base, output=output), engine, Progress())
+        return output.path.read_bytes()
+
+    with ThreadPoolExecutor(3) as threads:
+        assert len(set(threads.map(work, range(3)))) == 1

@@ -1,0 +1,253 @@
+"""The command line as a program of its own: one line of JSON, an exit code, nothing left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The one line that a success prints."""
+        assert (self.code, self.err) == (0, ""), self
+        assert self.out.count("\n") == 1
+        assert self.out.endswith("\n")
+        return dict(json.loads(self.out))
+
+    @property
+    def failure(self) -> dict[str, str]:
+        """The one line that a failure prints."""
+        assert self.code != 0
+        assert self.out == ""
+        assert self.err.count("\n") == 1, self.err
+        report = json.loads(self.err)
+        assert list(report) == ["error", "message"]
+        return dict(report)
+
+
+Cli = Callable[..., Outcome]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "studio.cli", *map(os.fspath, map(str, arguments))]
+
+
+@pytest.fixture(scope="module")
+def cli() -> Cli:
+    """cli(*arguments, **environment) runs the command line in the project's folder."""
+
+    def run(*arguments: object, **environment: str) -> Outcome:
+        done = subprocess.run(
+            command(*arguments),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **environment},
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def portrait(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
+    Image.fromarray(astronaut).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def other(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("other") / "other.jpg"
+    Image.fromarray(np.ascontiguousarray(astronaut[:, ::-1])).save(path, quality=95)
+    return path
+
+
+def fuse(target: Path, source: Path, output: Path, *options: object) -> tuple[object, ...]:
+    return ("fuse", "--target", target, "--source", source, "--output", output, *options)
+
+
+def test_fuse(cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jpg"
+    options = ("--ratio", "0.8", "--resolution", "1024", "--engine", "mesh", "--quality", "90")
+    more = ("--mode", "normal", "--fit", "keep", "--faces", "0:0", "--threshold", "0.4")
+    report = cli(*fuse(portrait, other, output, *options, *more, "--min-face", "40")).report
+    assert list(report) == [
+        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
+        *("seconds", "peak_rss_mb", "warnings"),
+    ]
+    assert list(report["seconds"]) == ["total", "read", "detect", "prepare", "render", "write"]
+    assert report["output"] == str(output)
+    assert (report["width"], report["height"], report["ratio"]) == (1024, 1024, 0.8)
+    assert report["faces"][0]["used"] is True
+    assert report["peak_rss_mb"] < 350
+    with Image.open(output) as picture:
+        assert (picture.size, picture.format) == ((1024, 1024), "JPEG")
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_detect(cli: Cli, portrait: Path, model_directory: Path) -> None:
+    report = cli("detect", portrait, "--threshold", "0.3", "--min-face", "30").report
+    assert list(report) == [
+        *("image", "width", "height", "format", "faces", "seconds", "peak_rss_mb", "warnings")
+    ]
+    (face,) = report["faces"]
+    assert list(face) == ["index", "box", "score", "yaw", "pitch", "roll"]
+
+
+def test_settings_are_the_defaults(
+    cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    settings = {"STUDIO_FUSION__RATIO": "0", "STUDIO_OUTPUT__QUALITY": "50"}
+    copy = tmp_path / "copy.png"
+    assert cli(*fuse(portrait, other, copy), **settings).report["ratio"] == 0
+    assert copy.read_bytes() == portrait.read_bytes()
+
+
+def test_names_that_are_not_ascii_or_no_text(
+    cli: Cli, portrait: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    for name in ("人脸 ä.png", os.fsdecode(b"\xff\xfe.png")):
+        link = tmp_path / name
+        link.symlink_to(portrait)
+        for encoding in ("utf-8", "ascii"):
+            report = cli("detect", link, PYTHONIOENCODING=encoding).report
+            assert report["image"] == str(link)
+        message = cli("detect", tmp_path / f"no-{name}", PYTHONIOENCODING="ascii").failure
+        assert name in message["message"]
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("fuse", "--help"), ("detect", "--help")])
+def test_help(cli: Cli, arguments: tuple[str, ...]) -> None:
+    done = cli(*arguments)
+    assert (done.code, done.err) == (0, "")
+    assert "Usage: ./run.sh" in done.out
+
+
+def test_nothing_asked_shows_what_there_is(cli: Cli) -> None:
+    done = cli()
+    assert (done.code, done.out) == (2, "")
+    assert "fuse" in done.err
+    assert "detect" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--smooth", "0.5"), "No such option '--smooth'"),
+        (("--brightness", "0.1"), "No such option '--brightness'"),
+        (("--ratio", "1.5"), "ratio 1.5 is outside 0 to 1"),
+        (("--ratio", "much"), "'much' is not a valid float"),
+        (("--ratio", "nan"), "ratio nan is outside 0 to 1"),
+        (("--mode", "overlay"), "mode 'overlay' is not known; use one of: normal"),
+        (("--resolution", "777"), "resolution '777' is not known; use one of: original, 512"),
+        (("--fit", "crop"), "fit 'crop' is not known; use one of: keep"),
+        (("--faces", "left"), "faces 'left' is not understood; use largest, all"),
+        (("--engine", "modelscope"), "engine 'modelscope' is not known; use one of: auto, mesh"),
+        (("--threshold", "1"), "threshold 1 is outside 0.1 to 0.9"),
+        (("--min-face", "10"), "min-face 10 is outside 24"),
+        (("--quality", "0"), "quality 0 is outside 1 to 100"),
+        (("more.png",), "unexpected extra argument (more.png)"),
+    ],
+)
+def test_options_that_mean_nothing(
+    cli: Cli, portrait: Path, tmp_path: Path, options: tuple[str, ...], says: str
+) -> None:
+    done = cli(*fuse(portrait, portrait, tmp_path / "out.png", *options))
+    assert done.code == 2
+    assert done.failure["error"] == "bad_option"
+    assert says in done.failure["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("blend",), "No such command 'blend'"),
+        (("detect",), "Missing argument 'IMAGE'"),
+        (("fuse", "--target", "t.png", "--source", "s.png"), "Missing option '--output'"),
+    ],
+)
+def test_half_a_command_says_where_the_rest_is(
+    cli: Cli, arguments: tuple[str, ...], says: str
+) -> None:
+    done = cli(*arguments)
+    assert done.code == 2
+    assert says in done.failure["message"]
+    assert "--help lists what is accepted" in done.failure["message"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"STUDIO_LIMITS__CONCURRENT": "7"}, "limits.concurrent"),
+        ({"STUDIO_FUSION__STRENGTH": "1"}, "fusion.strength"),
+        ({"STUDIO_CONFIG": "/no/such/file.yaml"}, "/no/such/file.yaml"),
+    ],
+)
+def test_wrong_settings_are_named(cli: Cli, settings: dict[str, str], key: str) -> None:
+    done = cli("detect", "portrait.png", **settings)
+    assert (done.code, done.failure["error"]) == (2, "bad_settings")
+    assert key in done.failure["message"]
+
+
+def test_without_models_it_says_what_to_run(cli: Cli, portrait: Path, tmp_path: Path) -> None:
+    folder = {"XDG_CACHE_HOME": str(tmp_path), "STUDIO_MODELS__DIRECTORY": "null"}
+    done = cli(*fuse(portrait, portrait, tmp_path / "out.png"), **folder)
+    assert (done.code, done.failure["error"]) == (4, "model_missing")
+    assert "./run.sh setup" in done.failure["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def poster(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 megapixels: a second of work after the first stage."""
+    path = tmp_path_factory.mktemp("poster") / "poster.png"
+    large = Image.fromarray(astronaut).resize((6000, 6000), Image.Resampling.BICUBIC)
+    large.save(path, compress_level=1)
+    return path
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing_behind(
+    poster: Path, portrait: Path, model_directory: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    output = tmp_path / "out.png"
+    output.write_bytes(b"what was there before")
+    process = subprocess.Popen(
+        command(*fuse(poster, portrait, output)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    # The partial file beside the output is there from the start of writing on.
+    while len(list(tmp_path.iterdir())) < 2 and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    failure = Outcome(process.returncode, out, err).failure
+    assert (process.returncode, failure["error"]) == (5, "cancelled")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"what was there before"]
