@@ -21,11 +21,14 @@ def smoothstep(values: FloatArray) -> FloatArray:
 
 def hull(points: FloatArray) -> FloatArray:
     """Corners of the convex hull of N x 2 points, in order."""
-    return np.asarray(cv2.convexHull(points)[:, 0], np.float32)
+    return np.asarray(cv2.convexHull(np.ascontiguousarray(points))[:, 0], np.float32)
 
 
 def oval_matte(grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float) -> FloatArray:
-    """0 outside and along the face oval, then a smooth rise to 1.
+    """0 outside and along the face's outline, then a smooth rise to 1.
+
+    The outline is the hull of all landmarks: the face oval, and of a head turned far to the side
+    also the nose that stands out over it.
 
     Args:
         landmarks: 468 x 3 target pixels.
@@ -35,12 +38,14 @@ def oval_matte(grid: FaceGrid, landmarks: FloatArray, inset: float, feather: flo
     Returns:
         rows x columns float32 in [0, 1]; 0 on the grid's outermost nodes.
     """
-    outline = landmarks[topology.FACE_OVAL, :2]
-    inside = (grid.fill(hull(outline)) > 0.5).astype(np.uint8)
+    inside = (grid.fill(hull(landmarks[:, :2])) > 0.5).astype(np.uint8)
     inside[0, :] = inside[-1, :] = 0
     inside[:, 0] = inside[:, -1] = 0
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * grid.step
-    return smoothstep((distance.astype(np.float32) - inset) / feather)
+    nodes = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Squared distances of nodes are whole numbers; OpenCV's differ from them by a rounding
+    # that depends on where the array lies in memory.
+    distance = np.sqrt(np.rint(nodes * nodes)) * np.float32(grid.step)
+    return smoothstep(np.asarray((distance - inset) / feather, np.float32))
 
 
 def hair_zone(grid: FaceGrid, landmarks: FloatArray, *, sides: bool) -> FloatArray:

@@ -99,7 +99,7 @@ def source_hair(
     Returns:
         rows x columns float32 in [0, 1], grown by a little so that no fringe stays.
     """
-    near_rim = 1 - masks.oval_matte(grid, landmarks, 0.15 * width, 0.15 * width)
+    near_rim = 1 - masks.oval_matte(grid, landmarks, 0.1 * width, 0.1 * width)
     apart = 1 - features_matte(grid, landmarks, 0.008 * width)
     zone = near_rim * apart * masks.hair_zone(grid, landmarks, sides=False)
     covered = (1 - colour.likelihood(TOLERANT)) * zone
@@ -115,7 +115,7 @@ def target_hair(
     Returns:
         rows x columns float32 in [0, 1].
     """
-    near_rim = 1 - masks.oval_matte(grid, landmarks, 0.11 * width, 0.11 * width)
+    near_rim = 1 - masks.oval_matte(grid, landmarks, 0.08 * width, 0.08 * width)
     apart = 1 - features_matte(grid, landmarks, 0.03 * width)
     zone = near_rim * apart * masks.hair_zone(grid, landmarks, sides=True)
     covered = (1 - colour.likelihood(TOLERANT)) * zone

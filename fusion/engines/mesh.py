@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 
+import cv2
 import numpy as np
 
 from common.progress import Progress
@@ -34,6 +35,8 @@ _MOUTH_FEATHER = 0.006
 _FEATURE_MARGIN = 0.03
 _LEAST_WEIGHT = 0.03  # of what is not skin in both: the light's only witness in a full beard
 
+_COLOURLESS = 0.02  # spread of a pixel's channels
+_TAIL = 0.002
 _LIGHT_EVERY = 8  # lighting is smooth over 40 nodes; every eighth holds all there is
 
 
@@ -49,14 +52,14 @@ class MeshEngine:
     ) -> MeshField:
         """See `fusion.engines.base.Engine.prepare`."""
         landmarks = target.face.landmarks
-        outline = landmarks[topology.FACE_OVAL, :2]
-        width = float(max(np.ptp(outline, axis=0)))
+        width = float(max(np.ptp(landmarks[topology.FACE_OVAL, :2], axis=0)))
         nodes = float(np.clip(width, _FEWEST_NODES, _ANALYSIS_PX))
-        grid = FaceGrid.over(outline, _MARGIN * width, width / nodes)
+        grid = FaceGrid.over(landmarks[:, :2], _MARGIN * width, width / nodes)
         progress.check()
         origin = warp.dense_map(grid, landmarks, source.face.landmarks)
         progress.check()
-        given, wanted = _seen(grid, origin, source.window, target.window)
+        pixels = _toned_like(source.window, target.window)
+        given, wanted = _seen(grid, origin, pixels, target.window)
         oval = masks.oval_matte(grid, landmarks, _INSET * width, _FEATHER * width)
         weight = oval * (1 - skin.features_matte(grid, landmarks, _FEATURE_MARGIN * width))
         sure = skin.sure_skin(grid, landmarks)
@@ -67,9 +70,23 @@ class MeshEngine:
         opacity = oval * (1 - masks.mouth_matte(grid, landmarks, _MOUTH_FEATHER * width))
         opacity *= 1 - skin.source_hair(grid, landmarks, there, width)
         opacity *= 1 - skin.target_hair(grid, landmarks, here, width)
-        shape = np.concatenate([origin, opacity[None]]).astype(np.float32)
+        shape = np.concatenate([origin, _snapped(opacity)[None]]).astype(np.float32)
         lighting = np.ascontiguousarray(lighting[:, ::_LIGHT_EVERY, ::_LIGHT_EVERY])
-        return MeshField(grid, shape, lighting, source.window, target.picture, blend)
+        return MeshField(grid, shape, lighting, pixels, target.picture, blend)
+
+
+def _toned_like(source: Window, target: Window) -> Window:
+    """The source, without its colours where the target is black and white."""
+    values = target.pixels.astype(np.float32) / np.iinfo(target.pixels.dtype).max
+    if float(np.percentile(np.ptp(values, axis=2), 99)) > _COLOURLESS:
+        return source
+    grey = cv2.cvtColor(source.pixels, cv2.COLOR_RGB2GRAY)
+    return Window(np.repeat(grey[..., None], 3, axis=2), source.factor, source.offset)
+
+
+def _snapped(opacity: FloatArray) -> FloatArray:
+    """Opacity with the long tails of the blurs cut off: what looks untouched is untouched."""
+    return np.where(opacity < _TAIL, np.float32(0), np.where(opacity > 1 - _TAIL, 1, opacity))
 
 
 def _seen(
