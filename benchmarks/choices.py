@@ -3,8 +3,8 @@
 Usage: ./run.sh bench choices [--faces FOLDER] [--json FILE]
 
   blocks    millions of pixels a core renders in a second, by the side of the fixed blocks
-  product   the small matrix products that interpolate a block, in two threads at once:
-            OpenCV's and numpy's
+  product   ways to interpolate the nodes of one map for a block, in two threads at once: as
+            products with OpenCV or numpy, or by weighing two neighbours element by element
   encoders  seconds and megabytes of PNG and WebP by their level of effort
   memory    resident size of a process after a dozen fusions, with and without telling the C
             library to give large blocks back
@@ -25,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks.measuring.portraits import Pair, add_faces_option, demo_portraits, parse_pairs
 from benchmarks.measuring.report import add_json_option, number, table, write_report
@@ -39,6 +40,8 @@ from fusion.request import Blend, FusionRequest, Output
 from preprocess.face_models import model_directory
 from preprocess.faces import FaceFinder
 from preprocess.image_source import vips
+
+IntArray = NDArray[np.intp]
 
 PAIR = "e_turned:f_smile"
 DEMO_SIDE = 3000
@@ -102,17 +105,17 @@ def measure_blocks(pair: Pair, scratch: Path) -> list[dict[str, Any]]:
 
 
 def measure_products() -> list[dict[str, Any]]:
-    """Products of the shapes that `FaceGrid.sample` has, by the nodes under a block."""
+    """Bilinear values of nodes x nodes at block x block places, each way, by the nodes."""
     rows = []
     for nodes in NODES:
-        side = np.random.default_rng(nodes).random((fields.BLOCK, nodes), np.float32)
-        values = np.random.default_rng(nodes + 1).random((nodes, nodes), np.float32)
-        for name, product in (("opencv", by_opencv), ("numpy", by_numpy)):
-            work = partial(in_two_threads, partial(product, side, values))
+        values = np.random.default_rng(nodes).random((nodes, nodes), np.float32)
+        places = np.linspace(0, nodes - 1.001, fields.BLOCK)
+        for way in (by_opencv, by_numpy, by_elements):
+            work = partial(in_two_threads, partial(way, values, *weights(places, nodes)))
             costs = [timed(work) for _ in range(REPEATS)]
             rows.append(
                 {
-                    "by": name,
+                    "by": way.__name__.removeprefix("by_"),
                     "nodes": nodes,
                     "wall_us": 1e6 * min(cost.wall for cost in costs) / PRODUCTS,
                     "cpu_us": 1e6 * min(cost.cpu for cost in costs) / PRODUCTS,
@@ -121,13 +124,30 @@ def measure_products() -> list[dict[str, Any]]:
     return rows
 
 
-def by_opencv(side: FloatArray, values: FloatArray) -> Any:
-    inner = cv2.gemm(side, values, 1, np.empty(0), 0)
-    return cv2.gemm(inner, side, 1, np.empty(0), 0, flags=cv2.GEMM_2_T)
+def weights(places: NDArray[np.float64], nodes: int) -> tuple[FloatArray, IntArray, FloatArray]:
+    """The weights of all nodes as a matrix; the lower neighbours, and the upper ones' shares."""
+    low = places.astype(np.intp)
+    share = (places - low).astype(np.float32)
+    matrix = np.zeros((len(places), nodes), np.float32)
+    rows = np.arange(len(places))
+    matrix[rows, low], matrix[rows, low + 1] = 1 - share, share
+    return matrix, low, share
 
 
-def by_numpy(side: FloatArray, values: FloatArray) -> Any:
-    return side @ values @ side.T
+def by_opencv(values: FloatArray, matrix: FloatArray, low: IntArray, share: FloatArray) -> Any:  # noqa: ARG001
+    inner = cv2.gemm(matrix, values, 1, np.empty(0), 0)
+    return cv2.gemm(inner, matrix, 1, np.empty(0), 0, flags=cv2.GEMM_2_T)
+
+
+def by_numpy(values: FloatArray, matrix: FloatArray, low: IntArray, share: FloatArray) -> Any:  # noqa: ARG001
+    return matrix @ values @ matrix.T
+
+
+def by_elements(values: FloatArray, matrix: FloatArray, low: IntArray, share: FloatArray) -> Any:  # noqa: ARG001
+    upper = values.take(low, 0)
+    down = upper + share[:, None] * (values.take(low + 1, 0) - upper)
+    left = down.take(low, 1)
+    return left + share * (down.take(low + 1, 1) - left)
 
 
 def in_two_threads(product: Callable[[], object]) -> None:

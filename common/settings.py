@@ -15,6 +15,8 @@ from common.errors import SettingsError
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config.yaml"
 PREFIX = "STUDIO_"
 SEPARATOR = "__"
+MIN_FACE_RANGE = (24, 100_000)
+"""Pixels that the smallest face may be set to."""
 
 
 class Group(BaseModel):
@@ -38,7 +40,7 @@ class Limits(Group):
 
 class DetectionSettings(Group):
     threshold: float = Field(0.5, ge=0.1, le=0.9)
-    min_face: int | None = Field(None, ge=24)
+    min_face: int | None = Field(None, ge=MIN_FACE_RANGE[0], le=MIN_FACE_RANGE[1])
 
 
 class FusionSettings(Group):
@@ -131,7 +133,10 @@ def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -
     """Write variables over ``values``; answers which key came from which variable."""
     origin = {}
     for name, text in environment.items():
-        if not name.startswith(PREFIX) or SEPARATOR not in name:
+        if not name.startswith(PREFIX):
+            continue
+        if SEPARATOR not in name:
+            _refuse_single_underscore(name)
             continue
         section, _, key = name[len(PREFIX) :].lower().partition(SEPARATOR)
         try:
@@ -146,3 +151,12 @@ def _apply_environment(values: dict[str, Any], environment: Mapping[str, str]) -
         group[key] = value
         origin[f"{section}.{key}"] = name
     return origin
+
+
+def _refuse_single_underscore(name: str) -> None:
+    """STUDIO_SERVER_PORT is surely meant as STUDIO_SERVER__PORT; other names are not ours."""
+    section, _, key = name[len(PREFIX) :].partition("_")
+    if key and section.lower() in Settings.model_fields:
+        raise SettingsError(
+            f"the variable {name} is not a setting; did you mean {PREFIX}{section}{SEPARATOR}{key}?"
+        )

@@ -27,6 +27,7 @@ from fusion.request import (
     FaceSelection,
     FusionRequest,
     FusionResult,
+    check_choice,
     face_report,
 )
 from preprocess.face_models import model_directory
@@ -49,6 +50,11 @@ class _Plan:
     source: ImageFile
     at: Size
     pairs: tuple[tuple[Face, Face], ...]  # source face, target face
+
+    @property
+    def scale(self) -> float:
+        """Output pixels per target pixel."""
+        return self.at.longer / self.target.size.longer
 
 
 class Pipeline:
@@ -90,6 +96,7 @@ class Pipeline:
             StoppedError: ``progress`` ended the work.
             ResourceError: Memory or disk ran out.
         """
+        check_choice("mode", request.blend.mode, engine.capabilities.modes)
         with _memory_errors(), _whole(progress):
             plan, faces = self._plan(request, progress)
             fields = []
@@ -110,7 +117,7 @@ class Pipeline:
             faces=tuple((face, face.index in used) for face in faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
             peak_rss_mb=peak_rss_mb(),
-            warnings=(*warnings_for(plan.pairs, plan.at.longer / plan.target.size.longer), *lost),
+            warnings=(*warnings_for(plan.pairs, plan.source.size, plan.scale), *lost),
         )
 
     def _plan(self, request: FusionRequest, progress: Progress) -> tuple[_Plan, tuple[Face, ...]]:
@@ -146,7 +153,7 @@ class Pipeline:
         progress: Progress,
     ) -> FusionField:
         source, target = pair
-        shown = target.quality.size * plan.at.longer / plan.target.size.longer
+        shown = target.quality.size * plan.scale
         with progress.stage("read"):
             wanted = engine.capabilities.analysis_px / target.quality.size
             seen = _view(plan.target, target, wanted, stored=True)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import OptionError
+from common.settings import MIN_FACE_RANGE
 from common.types import Face, Size
 from preprocess.resolution import ORIGINAL, Resolution
+
+_INDEX_DIGITS = 6  # of the number of a face
 
 MODES = ("normal",)
 
@@ -63,7 +66,7 @@ class FaceSelection:
         for part in word.split(","):
             source, colon, target = part.strip().rpartition(":")
             source = source if colon else "0"
-            if not (source.isdecimal() and target.isdecimal()):
+            if not (_is_index(source) and _is_index(target)):
                 raise OptionError(
                     f"faces {text!r} is not understood; use largest, all, target indices such as "
                     "0,2, or source:target pairs such as 1:0"
@@ -72,6 +75,10 @@ class FaceSelection:
         if len({target for _, target in pairs}) != len(pairs):
             raise OptionError(f"faces {text!r} names a target face twice")
         return cls(pairs=tuple(pairs))
+
+
+def _is_index(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _INDEX_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Detection:
     def __post_init__(self) -> None:
         check_range("threshold", self.threshold, 0.1, 0.9)
         if self.min_face is not None:
-            check_range("min-face", self.min_face, 24, 100_000)
+            check_range("min-face", self.min_face, *MIN_FACE_RANGE)
 
 
 @dataclass(frozen=True, slots=True)

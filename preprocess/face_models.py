@@ -145,20 +145,6 @@ def require_model(name: str, directory: Path) -> Path:
 _BY_NAME = {model.name: model for model in MODEL_FILES}
 
 
-def verify_models(directory: Path, models: Sequence[ModelFile] = MODEL_FILES) -> None:
-    """Compare the content of every model with its SHA-256 (5 MB in all, some 10 ms).
-
-    Raises:
-        ModelMissingError: One is absent or is not the expected file; the message names it.
-    """
-    for model in models:
-        if not _is_whole(directory / model.name, model):
-            raise ModelMissingError(
-                f"the face model {directory / model.name} is missing or is not the expected "
-                f"file; run {COMMAND} to fetch it"
-            )
-
-
 def fetch_models(directory: Path, models: Sequence[ModelFile] = MODEL_FILES) -> None:
     """Bring every model into ``directory``; those that are whole already are left alone.
 

@@ -158,11 +158,12 @@ def _reported(command: Callable[[], Any]) -> int:
 
 @contextmanager
 def _stoppable() -> Iterator[Progress]:
-    """A progress that Ctrl-C and SIGTERM cancel, so that nothing half-written stays."""
+    """A progress that Ctrl-C, SIGTERM or a closed terminal cancels: nothing half-written stays."""
     progress = Progress()
     previous = {
         number: signal.signal(number, lambda *_: progress.cancel())
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup
     }
     try:
         yield progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from common.types import FloatArray
+from common.types import FloatArray, Size
 from fusion.compositing.grid import FaceGrid
 from preprocess import face_topology as topology
 
@@ -46,6 +46,17 @@ def oval_matte(grid: FaceGrid, landmarks: FloatArray, inset: float, feather: flo
     # that depends on where the array lies in memory.
     distance = np.sqrt(np.rint(nodes * nodes)) * np.float32(grid.step)
     return smoothstep(np.asarray((distance - inset) / feather, np.float32))
+
+
+def inside_matte(points: FloatArray, picture: Size, feather: float) -> FloatArray:
+    """0 for points outside a picture, rising to 1 over ``feather`` px inside its border.
+
+    Args:
+        points: rows x columns x 2, pixels of that picture.
+    """
+    size = np.array([picture.width, picture.height], np.float32)
+    depth = np.minimum(points + 0.5, size - 0.5 - points).min(axis=-1)
+    return smoothstep(np.asarray(depth / np.float32(feather), np.float32))
 
 
 def hair_zone(grid: FaceGrid, landmarks: FloatArray, *, sides: bool) -> FloatArray:

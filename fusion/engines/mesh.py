@@ -32,6 +32,7 @@ _INSET = 0.015
 _FEATHER = 0.11
 _LIGHT_SIGMA = 0.125
 _MOUTH_FEATHER = 0.006
+_CUT_FEATHER = 0.05
 _FEATURE_MARGIN = 0.03
 _LEAST_WEIGHT = 0.03  # of what is not skin in both: the light's only witness in a full beard
 
@@ -52,19 +53,24 @@ class MeshEngine:
     ) -> MeshField:
         """See `fusion.engines.base.Engine.prepare`."""
         landmarks = target.face.landmarks
-        width = float(max(np.ptp(landmarks[topology.FACE_OVAL, :2], axis=0)))
-        nodes = float(np.clip(width, _FEWEST_NODES, _ANALYSIS_PX))
-        grid = FaceGrid.over(landmarks[:, :2], _MARGIN * width, width / nodes)
-        progress.check()
+        width = _width(landmarks)
+        grid = FaceGrid.over(
+            landmarks[:, :2], _MARGIN * width, width / np.clip(width, _FEWEST_NODES, _ANALYSIS_PX)
+        )
         origin = warp.dense_map(grid, landmarks, source.face.landmarks)
         progress.check()
         pixels = _toned_like(source.window, target.window)
         given, wanted = _seen(grid, origin, pixels, target.window)
-        oval = masks.oval_matte(grid, landmarks, _INSET * width, _FEATHER * width)
-        weight = oval * (1 - skin.features_matte(grid, landmarks, _FEATURE_MARGIN * width))
         sure = skin.sure_skin(grid, landmarks)
         there, here = (skin.SkinColour.of(seen, sure) for seen in (given, wanted))
+        progress.check()
+        oval = masks.oval_matte(grid, landmarks, _INSET * width, _FEATHER * width)
+        oval *= masks.inside_matte(
+            np.moveaxis(origin, 0, -1), source.picture, _CUT_FEATHER * _width(source.face.landmarks)
+        )
+        weight = oval * (1 - skin.features_matte(grid, landmarks, _FEATURE_MARGIN * width))
         weight *= _LEAST_WEIGHT + there.likelihood(skin.STRICT) * here.likelihood(skin.STRICT)
+        weight *= masks.inside_matte(grid.positions(), target.picture, grid.step)
         lighting = light.light_maps(given, wanted, weight, _LIGHT_SIGMA * width / grid.step)
         progress.check()
         opacity = oval * (1 - masks.mouth_matte(grid, landmarks, _MOUTH_FEATHER * width))
@@ -73,6 +79,11 @@ class MeshEngine:
         shape = np.concatenate([origin, _snapped(opacity)[None]]).astype(np.float32)
         lighting = np.ascontiguousarray(lighting[:, ::_LIGHT_EVERY, ::_LIGHT_EVERY])
         return MeshField(grid, shape, lighting, pixels, target.picture, blend)
+
+
+def _width(landmarks: FloatArray) -> float:
+    """The longer side of the face oval's box, pixels of its picture."""
+    return float(max(np.ptp(landmarks[topology.FACE_OVAL, :2], axis=0)))
 
 
 def _toned_like(source: Window, target: Window) -> Window:

@@ -125,15 +125,15 @@ def test_choices_measures_every_part(faces, tmp_path, monkeypatch, capsys):
     _run(choices, monkeypatch, "--json", figures)
     found = json.loads(figures.read_text(encoding="utf-8"))
     assert found["blocks"][0]["megapixels_per_cpu_s"] > 0.1
-    assert {one["by"] for one in found["product"]} == {"opencv", "numpy"}
+    assert {one["by"] for one in found["product"]} == {"opencv", "numpy", "elements"}
     assert [one["megabytes"] > 0 for one in found["encoders"]] == [True, True]
     assert [one["resident_mb"] > 50 for one in found["memory"]] == [True, True]
     assert "gives_blocks_back" in capsys.readouterr().out
 
 
-def test_opencv_and_numpy_agree_about_the_product():
-    side = np.random.default_rng(1).random((128, 9), np.float32)
-    values = np.random.default_rng(2).random((9, 9), np.float32)
-    np.testing.assert_allclose(
-        choices.by_opencv(side, values), choices.by_numpy(side, values), rtol=1e-5
-    )
+def test_all_ways_to_interpolate_agree():
+    values = np.random.default_rng(1).random((9, 9), np.float32)
+    given = (values, *choices.weights(np.linspace(0, 7.9, 128), 9))
+    expected = choices.by_numpy(*given)
+    np.testing.assert_allclose(choices.by_opencv(*given), expected, rtol=1e-5)
+    np.testing.assert_allclose(choices.by_elements(*given), expected, rtol=1e-5)

@@ -152,3 +152,9 @@ def test_settings_cannot_be_changed_later() -> None:
     for owner, name in groups(Settings()):
         with pytest.raises(ValueError, match="frozen"):
             setattr(owner, name, getattr(owner, name))
+
+
+def test_a_single_underscore_is_an_error_that_shows_the_right_name() -> None:
+    with pytest.raises(SettingsError, match="STUDIO_SERVER__PORT"):
+        load_settings(environment={"STUDIO_SERVER_PORT": "8080"})
+    load_settings(environment={"STUDIO_FACES": "/somewhere", "STUDIO_CONFIG": str(DEFAULT_FILE)})
