@@ -15,8 +15,8 @@ def return_large_blocks() -> None:
     """Make glibc give blocks above 4 MiB back to the system as soon as they are freed.
 
     By default the limit creeps up to 32 MiB, and decoded pictures of that size stay in the heap
-    in pieces: a server that fuses 14 megapixel pictures grew from 280 to 870 MiB within a dozen
-    requests, and stays at 230 with this. Other C libraries are left alone.
+    in pieces, so that a server grows with every request (docs/decisions.md has the figures).
+    Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and sys.platform == "linux":

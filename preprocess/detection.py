@@ -16,16 +16,17 @@ import cv2
 import numpy as np
 
 from common.progress import Progress
-from common.types import ByteArray, FloatArray, Size
+from common.types import ByteArray, FloatArray, Region, Size
 from preprocess.image_file import ImageFile
 from preprocess.networks import Network, NetworkSet
-from preprocess.window import scaled_size
+from preprocess.window import Window, scaled_size
 
 FULL_RANGE_SIDE = 192
 SHORT_RANGE_SIDE = 128
 TILE_OVERLAP = 48
 SMALLEST_IN_NETWORK = 10.0
 SMALLEST_FACE = 24
+OVERVIEW_SIDE = 1024  # a quarter of that is then fine enough for a face's mesh as well
 _LEVEL_STEP = 3  # what outgrows the overlap of one level is at least 16 px in the one before
 _FRAMED_SIDE = 384
 _FRAME_BORDER = 0.17  # of that, on each side
@@ -51,6 +52,10 @@ class Detection:
         return float(max(self.box[2] - self.box[0], self.box[3] - self.box[1]))
 
     @property
+    def region(self) -> Region:
+        return Region.around(self.box.reshape(2, 2))
+
+    @property
     def roll(self) -> float:
         """Angle of the line through the eyes, radians, clockwise in the picture."""
         across = self.points[1] - self.points[0]
@@ -62,8 +67,16 @@ def smallest_face(size: Size, min_face: int | None) -> int:
     return min_face if min_face is not None else max(SMALLEST_FACE, round(size.longer / 50))
 
 
+def look_over(image: ImageFile) -> Window:
+    """The whole picture with a longer side of at most `OVERVIEW_SIDE` px, in one decoding."""
+    at = scaled_size(image.size, min(1.0, OVERVIEW_SIDE / image.size.longer))
+    whole = Region.whole(at)
+    return Window.of(image.read_srgb(whole, at), whole, at, image.size)
+
+
 def detect(
     image: ImageFile,
+    overview: Window,
     networks: NetworkSet,
     threshold: float,
     min_face: int | None,
@@ -75,6 +88,7 @@ def detect(
     rotations are looked at whenever no face is certain, not only when there is none.
 
     Args:
+        overview: What `look_over` answers for the picture.
         threshold: Lowest score, 0-1.
         min_face: Smallest face in px of the picture; None for the default.
 
@@ -82,14 +96,13 @@ def detect(
         UnreadableImageError: The picture's data is damaged.
     """
     finest = image.size.longer * SMALLEST_IN_NETWORK / smallest_face(image.size, min_face)
-    finest = min(finest, image.size.longer)
-    overview_side = int(min(max(finest, FULL_RANGE_SIDE), 1024))
-    overview_size = scaled_size(image.size, overview_side / image.size.longer)
-    overview = next(iter(image.strips(overview_size, overview_size.height, 0)))[1]
-    found, turns = _scan_rotations(overview, networks, threshold, progress)
-    scale = np.float32(image.size.longer / overview_size.longer)
+    finest = int(min(finest, image.size.longer))
+    seen = max(overview.pixels.shape[:2])
+    pixels = _shrink(overview.pixels, max(min(finest, seen), FULL_RANGE_SIDE))
+    found, turns = _scan_rotations(pixels, networks, threshold, progress)
+    scale = np.float32(image.size.longer / max(pixels.shape[:2]))
     found = [_scaled(one, scale) for one in found]
-    for side in _levels(overview_side, int(finest)):
+    for side in _levels(seen, finest):
         at = scaled_size(image.size, side / image.size.longer)
         found += _scan_strips(image, at, turns, networks, threshold, progress)
     return suppress(found)

@@ -18,6 +18,7 @@ from preprocess.networks import NetworkPool, NetworkSet
 from preprocess.window import Window, scaled_size
 
 _ONE_READ = 16_000_000  # pixels up to which one read serves all faces
+_OVERVIEW_FACE = 0.8 * landmarks.ANALYSIS_FACE  # px across a face
 _FRAME_SHARE = 0.25  # of a face's box must lie in the picture
 _SAME_FACE = 0.5  # overlap of two face boxes above which they are one face
 
@@ -47,14 +48,18 @@ class FaceFinder:
             ModelMissingError: A face model is absent or broken.
         """
         with self._pool.borrow() as networks:
-            found = detector.detect(image, networks, threshold, min_face, progress)
-            faces: list[Face] = []
-            for group, window in _windows(image, found):
-                for one in group:
-                    progress.check()
-                    face = _measure(window, one, networks)
-                    if face is not None and not _is_known(face, faces):
-                        faces.append(face)
+            overview = detector.look_over(image)
+            progress.check()
+            found = detector.detect(image, overview, networks, threshold, min_face, progress)
+            whole = Region.whole(image.size)
+            found = [one for one in found if _inside_share(one, whole) >= _FRAME_SHARE]
+            enough = _OVERVIEW_FACE if overview.scale < 1 else 0.0
+            large = [one for one in found if one.side * overview.scale >= enough]
+            faces = _measure_all(overview, large, networks, [], progress)
+            # What lies in a face already known is a part of it and worth no reading.
+            small = [one for one in found if one not in large and not _is_known(one.region, faces)]
+            for group, window in _windows(image, small):
+                faces = _measure_all(window, group, networks, faces, progress)
         smallest = detector.smallest_face(image.size, min_face)
         faces = [face for face in faces if face.quality.size >= smallest * 0.8]
         faces.sort(key=lambda face: -face.quality.size)
@@ -63,15 +68,13 @@ class FaceFinder:
 
 def _windows(image: ImageFile, found: list[Detection]) -> Iterable[tuple[list[Detection], Window]]:
     """Read the pixels that the faces need: once for all where that is small, else per face."""
-    whole = Region.whole(image.size)
-    inside = [one for one in found if _inside_share(one, whole) >= _FRAME_SHARE]
-    if not inside:
+    if not found:
         return
-    finest = min(1.0, landmarks.ANALYSIS_FACE / min(one.side for one in inside))
+    finest = min(1.0, landmarks.ANALYSIS_FACE / min(one.side for one in found))
     if image.size.pixels * finest**2 <= _ONE_READ:
-        yield inside, _read(image, inside, finest)
+        yield found, _read(image, found, finest)
         return
-    for one in inside:
+    for one in found:
         yield [one], _read(image, [one], min(1.0, landmarks.ANALYSIS_FACE / one.side))
 
 
@@ -108,9 +111,26 @@ def _measure(window: Window, one: Detection, networks: NetworkSet) -> Face | Non
     return landmarks.face_of(0, one.score, placed.astype(np.float32), irises, sharpness)
 
 
-def _is_known(face: Face, faces: list[Face]) -> bool:
+def _measure_all(
+    window: Window,
+    group: list[Detection],
+    networks: NetworkSet,
+    known: list[Face],
+    progress: Progress,
+) -> list[Face]:
+    """``known`` and the faces of ``group`` that are not among them."""
+    faces = list(known)
+    for one in group:
+        progress.check()
+        face = _measure(window, one, networks)
+        if face is not None and not _is_known(face.box, faces):
+            faces.append(face)
+    return faces
+
+
+def _is_known(box: Region, faces: list[Face]) -> bool:
     for other in faces:
-        common = face.box.intersect(other.box).pixels
-        if common > _SAME_FACE * min(face.box.pixels, other.box.pixels):
+        common = box.intersect(other.box).pixels
+        if common > _SAME_FACE * min(box.pixels, other.box.pixels):
             return True
     return False

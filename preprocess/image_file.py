@@ -15,7 +15,7 @@ from common.errors import OutputError
 from common.progress import Progress
 from common.types import ByteArray, PixelArray, Region, Size
 from preprocess.image_pipeline import srgb_numbers, stored_numbers, upright
-from preprocess.image_source import Header, load, read_header, reading, vips
+from preprocess.image_source import Header, load, raise_if_short, read_header, reading, vips
 from preprocess.image_write import (
     Patch,
     check_output,
@@ -59,7 +59,9 @@ class ImageFile:
             FileMissingError: There is no such file, or it may not be read.
             UnsupportedFormatError: It is a picture of a format that is not accepted.
             UnreadableImageError: It is empty, no picture, or its header is damaged.
-            ImageSizeError: More than ``max_megapixels``, or a side shorter than 16 px.
+            ImageSizeError: More than ``max_megapixels``, a side shorter than 16 or longer than
+                65 535 px, or a progressive JPEG, interlaced PNG or WebP, which only decode as a
+                whole, that would take more than 1 GiB for it.
         """
         return cls(read_header(path, max_megapixels))
 
@@ -106,6 +108,7 @@ class ImageFile:
 
         Raises:
             UnreadableImageError: The pixel data are damaged or end before the region does.
+            MemoryLimitError: Memory ran out.
         """
         at = at or self.size
         with reading(self.path):
@@ -144,6 +147,7 @@ class ImageFile:
 
         Raises:
             UnreadableImageError: The pixel data are damaged or end early.
+            MemoryLimitError: Memory ran out.
             DiskFullError: No room for the temporary file of a large turned picture.
         """
         if not 0 <= overlap < height:
@@ -186,6 +190,7 @@ class ImageFile:
             OutputError: The file cannot be written there, or is too large for the format.
             UnreadableImageError: This picture's pixel data are damaged.
             DiskFullError: The disk of the output or of the temporary folder is full.
+            MemoryLimitError: Memory ran out.
             StoppedError: Cancelled or out of time.
         """
         kind = output_format(output)
@@ -195,6 +200,7 @@ class ImageFile:
                 return self._encode(partial, kind, at, patches, quality, progress)
             except vips().Error as error:
                 raise_if_full(partial, output)
+                raise_if_short(error, self.path)
                 self._decode_all()
                 raise OutputError(f"the output {output} could not be encoded: {error}") from error
 

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from common.errors import DiskFullError
 from common.types import Size
-from preprocess.image_source import Header, jpeg_shrink, load, vips
+from preprocess.image_source import (
+    DISK_FULL,
+    Header,
+    jpeg_shrink,
+    load,
+    temporary_folder_full,
+    vips,
+)
 
 if TYPE_CHECKING:
     import pyvips
@@ -26,6 +33,7 @@ _TURN_IN_MEMORY = 128 * 2**20
 _ROWS_BACK = 32
 _CACHE_ROWS = 16
 
+_PROBE_BYTES = 2**20
 _UNKNOWN_DPI = 72.0
 _MM_PER_INCH = 25.4
 _MID_GREY = 128
@@ -132,8 +140,27 @@ def upright(image: pyvips.Image, header: Header) -> pyvips.Image:
             "less; make room or set TMPDIR to another folder"
         )
     whole = vips().Image.new_temp_file("%s.v")
-    image.write(whole)
+    try:
+        image.write(whole)
+    except vips().Error:
+        _raise_if_full(folder, header)
+        raise
     return header.orientation.turn(whole)
+
+
+def _raise_if_full(folder: str, header: Header) -> None:
+    """After a failed temporary file: find out by a trial whether one more mebibyte fits.
+
+    Raises:
+        DiskFullError: It does not.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise temporary_folder_full(header.path) from error
 
 
 def _keep_recent_rows(image: pyvips.Image, goal: Size) -> pyvips.Image:

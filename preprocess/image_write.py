@@ -19,7 +19,7 @@ from common.errors import DiskFullError, OutputError, StudioError, UnsupportedFo
 from common.progress import Progress
 from common.types import PixelArray, Region, Size
 from preprocess.image_pipeline import flatten, to_8_bits
-from preprocess.image_source import vips
+from preprocess.image_source import DISK_FULL, vips
 
 if TYPE_CHECKING:
     import pyvips
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP"}
 _LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # Measured on photographs of 1.4 and 14 megapixels: about half the time and half the bytes of
 # libvips' defaults (level 6 without a filter); slower levels save a twentieth more.
@@ -37,6 +36,7 @@ _PNG_COMPRESSION, _PNG_FILTER = 3, "up"
 _WEBP_EFFORT = 2
 _POLL_S = 0.05
 _PROBE_BYTES = 2**20
+_PERMISSIONS = 0o777  # without the bits that run a file as somebody else
 _LUMA = (19_595, 38_470, 7_471)  # Rec. 601, in 65536ths: they sum to exactly 1
 
 
@@ -72,16 +72,22 @@ def output_format(path: Path) -> str:
     return kind
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, size: Size | None = None) -> None:
     """Find out before any work whether ``path`` can be written; leaves nothing behind.
+
+    Args:
+        path: The output.
+        size: Its size, if that is known already.
 
     Raises:
         UnsupportedFormatError: The suffix is not one that can be written.
-        OutputError: The folder is missing or not writable, or ``path`` is a folder, a
-            read-only file, or no regular file.
+        OutputError: The folder is missing or not writable, ``path`` is a folder, a read-only
+            file, or no regular file, or its format cannot hold ``size``.
         DiskFullError: There is no room even for an empty file.
     """
     output_format(path)
+    if size is not None:
+        check_size(path, size)
     _create_beside(_final_place(path), path).unlink(missing_ok=True)
 
 
@@ -104,6 +110,8 @@ def check_size(path: Path, size: Size) -> None:
 def replacing(output: Path) -> Iterator[Path]:
     """A new hidden file beside ``output`` that takes its place when the block ends well.
 
+    It also takes the permissions of the file that it replaces.
+
     Raises:
         OutputError: The file cannot be made or put in place.
         DiskFullError: The disk is full.
@@ -115,6 +123,7 @@ def replacing(output: Path) -> Iterator[Path]:
         try:
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
+            _keep_mode(place, partial)
             partial.replace(place)
         except OSError as error:
             raise _write_error(error, output) from error
@@ -134,7 +143,7 @@ def raise_if_full(partial: Path, output: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise _write_error(error, output) from error
 
 
@@ -243,11 +252,24 @@ def _final_place(output: Path) -> Path:
     return place
 
 
+def _keep_mode(old: Path, new: Path) -> None:
+    """Give ``new`` the permissions of ``old``, if there is such a file."""
+    try:
+        mode = old.stat().st_mode & _PERMISSIONS
+    except FileNotFoundError:
+        return
+    # Some file systems have one mode for all files and refuse to hear of it.
+    if new.stat().st_mode & _PERMISSIONS != mode:
+        new.chmod(mode)
+
+
 def _create_beside(place: Path, output: Path) -> Path:
     partial = place.with_name(f".part-{secrets.token_hex(8)}{place.suffix}")
+    # Not tempfile: its files are private, and a new result should follow the umask. One that
+    # will replace a file, which may be private, is so until it takes over the file's mode.
+    mode = 0o600 if place.exists() else 0o666
     try:
-        # Not tempfile: its files are private, and the result should follow the umask.
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     except OSError as error:
         raise _write_error(error, output) from error
     return partial
@@ -256,7 +278,7 @@ def _create_beside(place: Path, output: Path) -> Path:
 def _write_error(error: Exception, output: Path) -> StudioError:
     code = error.errno if isinstance(error, OSError) else None
     folder = output.parent
-    if code in _FULL:
+    if code in DISK_FULL:
         return DiskFullError(f"the disk is full: no room for {output}; make room in {folder}")
     if code in (errno.ENOENT, errno.ENOTDIR):
         return OutputError(f"the output {output} cannot be written: {folder} is not a folder")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from common.types import FloatArray, Region, Size
 
@@ -80,43 +81,31 @@ class FaceGrid:
         Returns:
             C x H x W float32.
         """
-        down, first_row = _weights(
+        row, down = _positions(
             block.y, block.height, at.height / target.height, self.y, self.step, self.rows
         )
-        across, first_column = _weights(
+        column, across = _positions(
             block.x, block.width, at.width / target.width, self.x, self.step, self.columns
         )
-        part = maps[
-            :,
-            first_row : first_row + down.shape[1],
-            first_column : first_column + across.shape[1],
-        ]
-        # OpenCV's product: BLAS would start threads of its own for each of these small blocks.
-        return np.stack([_product(_product(down, values), across.T) for values in part])
+        # Plain arithmetic on each element: a matrix product would be BLAS, which starts threads
+        # of its own even for blocks this small and waits for them.
+        rows = _mixed(maps.take(row, 1), maps.take(row + 1, 1), down[:, None])
+        return _mixed(rows.take(column, 2), rows.take(column + 1, 2), across)
 
 
-_NOTHING = np.empty((0, 0), np.float32)
+def _mixed(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:
+    """``near`` moved towards ``far`` by ``share``; uses up both arrays."""
+    far -= near
+    far *= share
+    near += far
+    return near
 
 
-def _product(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.asarray(cv2.gemm(a, np.ascontiguousarray(b), 1, _NOTHING, 0), np.float32)
-
-
-def _weights(
+def _positions(
     start: int, count: int, factor: float, origin: float, step: float, nodes: int
-) -> tuple[FloatArray, int]:
-    """Bilinear weights of nodes for ``count`` output pixels, and the first node they use.
-
-    Answers a dense count x n matrix, two entries a row: n is small, so a matrix product is
-    the quickest way to interpolate a block, and exact to the bit for the same block.
-    """
+) -> tuple[NDArray[np.int64], FloatArray]:
+    """The node before each of ``count`` output pixels and how far it is on to the next, 0-1."""
     pixels = np.arange(start, start + count, dtype=np.float64)
     position = np.clip(((pixels + 0.5) / factor - 0.5 - origin) / step, 0.0, nodes - 1.0)
     low = np.minimum(position.astype(np.int64), nodes - 2)
-    share = (position - low).astype(np.float32)
-    first = int(low[0])
-    weights = np.zeros((count, int(low[-1]) - first + 2), np.float32)
-    rows = np.arange(count)
-    weights[rows, low - first] = 1 - share
-    weights[rows, low - first + 1] = share
-    return weights, first
+    return low, (position - low).astype(np.float32)

@@ -1,5 +1,6 @@
 """What the embedded engine does to a picture: properties, not today's pixels."""
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -173,3 +174,47 @@ def test_prepare_can_be_cancelled(fusion: Fusion) -> None:
 
 def test_prepare_twice_gives_the_same_field(fusion: Fusion, result: FloatArray) -> None:
     assert np.array_equal(fusion.render(fusion.field(1.0)), result)
+
+
+def test_what_the_frame_hides_of_the_source_stays_the_targets(fusion: Fusion) -> None:
+    landmarks = fusion.source.face.landmarks
+    nose = round(float(landmarks[topology.NOSE_TIP, 0]))
+    cut = replace(fusion.source, picture=Size(nose, fusion.source.picture.height))
+    field = fusion.engine.prepare(cut, fusion.target, Blend(1.0), Progress())
+    opacity = field.opacity(Region.whole(fusion.size), fusion.size)
+    target = np.rint(fusion.target.face.landmarks[:, :2]).astype(int)
+    left, right = target[topology.LEFT_EYE_CORNERS[1]], target[topology.RIGHT_EYE_CORNERS[1]]
+    assert opacity[left[1], left[0]] == 0
+    assert opacity[right[1], right[0]] > 0.5
+
+
+def test_a_black_and_white_target_takes_no_colour(fusion: Fusion) -> None:
+    window = fusion.target.window
+    grey = np.repeat(window.pixels.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    target = replace(fusion.target, window=replace(window, pixels=grey))
+    field = fusion.engine.prepare(fusion.source, target, Blend(1.0), Progress())
+    whole = as_float(np.repeat(fusion.pixels.mean(axis=2, keepdims=True), 3, axis=2).astype("u1"))
+    result = field.render(whole, Region.whole(fusion.size), fusion.size)
+    assert not np.array_equal(result, whole)
+    assert float(np.ptp(result, axis=2).max()) < 1 / 255
+
+
+def test_hair_over_the_sources_cheek_is_left_behind(fusion: Fusion) -> None:
+    landmarks = fusion.source.face.landmarks
+    window = fusion.source.window
+    strand = window.inward(landmarks[[127, 234, 93], :2])  # along the rim, from temple to cheek
+    towards = window.inward(landmarks[[topology.NOSE_TIP], :2])
+    strand = strand + (towards - strand) * np.float32(0.25)
+    pixels = window.pixels.copy()
+    corners = np.round(strand).astype(np.int32)
+    cv2.polylines(pixels, [corners], isClosed=False, color=(60, 90, 40), thickness=9)
+    haired = replace(fusion.source, window=replace(window, pixels=pixels))
+    place = np.rint(fusion.target.face.landmarks[[127, 234, 93], :2]).astype(int)
+    nose = np.rint(fusion.target.face.landmarks[topology.NOSE_TIP, :2])
+    x, y = np.rint(place[1] + (nose - place[1]) * 0.25).astype(int)
+    whole = Region.whole(fusion.size)
+    before = fusion.field().opacity(whole, fusion.size)[y, x]
+    field = fusion.engine.prepare(haired, fusion.target, Blend(1.0), Progress())
+    after = field.opacity(whole, fusion.size)[y, x]
+    assert before > 0.6
+    assert after < 0.5 * before

@@ -137,9 +137,10 @@ except ImageSizeError as error:
 """
 
 
-def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "height"), [(20_000, 20_000), (3_000_000, 16)])
+def test_a_bomb_is_refused_from_its_header(tmp_path: Path, width: int, height: int) -> None:
     path = tmp_path / "bomb.png"
-    path.write_bytes(bare_png(20_000, 20_000))
+    path.write_bytes(bare_png(width, height))
     done = subprocess.run(
         [sys.executable, "-c", BOMB, str(path)],
         cwd=ROOT,
@@ -150,6 +151,16 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     seconds, megabytes = map(float, done.stdout.split())
     assert seconds < 0.3  # measured 0.001: PNG needs no decoder for this
     assert megabytes < 100  # measured 33, the whole process
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("width", "height"), [(65_536, 16), (16, 65_536)])
+def test_a_side_beyond_that_of_any_jpeg(tmp_path: Path, width: int, height: int) -> None:
+    path = tmp_path / "ribbon.png"
+    path.write_bytes(bare_png(width, height))
+    refusal(path, ImageSizeError, f"{width}x{height} pixels; each side may have at most 65535")
+    path.write_bytes(bare_png(min(width, 65_535), min(height, 65_535)))
+    assert open_file(path).size.longer == 65_535
 
 
 @pytest.mark.parametrize(

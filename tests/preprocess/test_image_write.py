@@ -26,6 +26,7 @@ from common.errors import (
 from common.progress import Progress
 from common.types import Region, Size
 from preprocess.image_file import ImageFile, Patch, check_output, output_format
+from preprocess.image_write import replacing
 from tests.preprocess.pictures import (
     Pixels,
     as_vips,
@@ -246,6 +247,10 @@ def test_sides_that_a_format_cannot_hold(tmp_path: Path, name: str, side: int, l
         with pytest.raises(OutputError, match=f"at most {limit}") as caught:
             write(image, tmp_path / name, at=at)
         assert name in caught.value.message
+        with pytest.raises(OutputError, match=f"at most {limit}"):
+            check_output(tmp_path / name, at)
+    check_output(tmp_path / name, Size(limit, limit))
+    check_output(tmp_path / "out.png", Size(side, side))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -383,6 +388,25 @@ def test_a_result_has_the_permissions_of_a_new_file(tmp_path: Path) -> None:
     write(open_file(save_png(tmp_path / "a.png", photo(64, 48))), tmp_path / "out.png")
     modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "out.png")}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666, 0o755])
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(64, 48)))
+    output = tmp_path / "out.png"
+    output.touch()
+    output.chmod(mode)
+    for replace in (lambda: write(image, output), lambda: image.copy_to(output)):
+        replace()
+        assert output.stat().st_size > 0
+        assert stat.S_IMODE(output.stat().st_mode) == mode
+
+
+def test_a_private_file_is_replaced_in_private(tmp_path: Path) -> None:
+    output = tmp_path / "out.png"
+    output.touch(mode=0o600)
+    with replacing(output) as partial:
+        assert stat.S_IMODE(partial.stat().st_mode) == 0o600
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
