@@ -126,8 +126,8 @@ class Pipeline:
                 ImageFile.open(path, max_megapixels=self._max_megapixels)
                 for path in (request.target, request.source)
             )
-            check_output(request.output.path)
             at = output_size(target.size, request.output.resolution, self._max_megapixels)
+            check_output(request.output.path, at)
         with progress.stage("detect"):
             found = []
             for role, image in (("target", target), ("source", source)):

@@ -45,7 +45,7 @@ _JPEG_SHRINKS = (8, 4, 2)
 
 # Largest shift, in output pixels, that a JPEG decoded at 1/2, 1/4 or 1/8 may bring at the far
 # edge when its side is no multiple of the factor (the decoder rounds the side up).
-_SHRINK_SHIFT = 0.3
+_SHRINK_SHIFT = 0.1
 
 # What decoders may hold of a picture that they cannot read in strips. Measured with libvips 8.18
 # on 36 megapixels, in bytes per pixel, of which about 0.4 are for the strips handed on:
