@@ -21,7 +21,7 @@ def main() -> int:
     """Serve until a signal ends it.
 
     Returns:
-        The exit code: 0 ended by SIGINT or SIGTERM, 2 wrong settings or the port is taken,
+        The exit code: 0 ended by SIGINT, SIGTERM or SIGHUP, 2 wrong settings or the port is taken,
         4 the face models are missing.
     """
     argparse.ArgumentParser(
@@ -29,7 +29,7 @@ def main() -> int:
     ).parse_args()
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: ended.set())
     try:
         settings = load_settings()
@@ -68,6 +68,14 @@ def serve(settings: Settings, storage: Storage, ended: threading.Event) -> int:
     service.close()
     page.close(verbose=False)
     return 0
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Ctrl+C, a service manager, and a terminal that closes unless nohup makes that harmless."""
+    closes = signal.SIGHUP if hasattr(signal, "SIGHUP") else None  # Windows has none
+    if closes is None or signal.getsignal(closes) is signal.SIG_IGN:
+        return signal.SIGINT, signal.SIGTERM
+    return signal.SIGINT, signal.SIGTERM, closes
 
 
 def prepare_environment(storage: Storage) -> None:

@@ -1,30 +1,28 @@
 """What happens when something on the page is used.
 
-Handlers keep nothing but the running job of each session; what a visitor has uploaded lives
-in that visitor's session state as `Loaded` values. What the browser sends back is not
-believed: paths must lie in the storage, indices must be those of faces that were found.
+Handlers keep nothing but the jobs of each session; what a visitor has uploaded lives in that
+visitor's session state as `Photo` values. What the browser sends back is not believed: paths
+must lie in the storage, indices must be those of faces that were found.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from common.errors import CancelledError, ImageSizeError, OptionError, StudioError
+from common.errors import CancelledError, DeadlineError, ImageSizeError, OptionError, StudioError
 from common.types import Size
-from fusion.request import FusionResult
 from preprocess.resolution import ORIGINAL, TIERS
-from studio.page.preview import file_link, write_preview
+from studio.page.session_jobs import SessionJobs, Slot
 from studio.page.texts import Language, language_of, say
 from studio.page.views import (
+    EMPTY_PICKER,
     EMPTY_STAGE,
-    Loaded,
-    Role,
     View,
     busy_view,
     done_view,
@@ -34,12 +32,16 @@ from studio.page.views import (
     pixels,
     sentence,
 )
-from studio.service.fusion_service import FusionService, Wish
+from studio.service.fusion_service import Fused, FusionService, Photo, Role, Wish
 from studio.service.jobs import Job
 
 LOG = logging.getLogger(__name__)
+ROLES: tuple[Role, ...] = ("target", "source")
 Update = dict[str, Any]
 """What Gradio changes on a component."""
+
+Seen = tuple[Photo | Update | None, View]
+"""A session's photograph and what its picker shows, or that both stay as they are."""
 
 StageUpdate = tuple[View, Update, Update]
 """The stage, the start button and the cancel button."""
@@ -54,45 +56,58 @@ class Events:
 
     def __init__(self, service: FusionService) -> None:
         self._service = service
-        self._lock = threading.Lock()
-        self._jobs: dict[str, Job[FusionResult]] = {}
+        self._jobs = SessionJobs()
 
-    def look_at_target(
-        self, event: gr.EventData, request: gr.Request
-    ) -> tuple[Loaded | None, View]:
+    def look_at_target(self, event: gr.EventData, request: gr.Request) -> Seen:
         """A target was uploaded: find its faces and show it."""
-        return self._look_at("target", str(event.path), _language(request))
+        return self._look_at("target", event, request)
 
-    def look_at_source(
-        self, event: gr.EventData, request: gr.Request
-    ) -> tuple[Loaded | None, View]:
+    def look_at_source(self, event: gr.EventData, request: gr.Request) -> Seen:
         """A source was uploaded: find its faces and show it."""
-        return self._look_at("source", str(event.path), _language(request))
+        return self._look_at("source", event, request)
 
-    def load_demo(self, request: gr.Request) -> tuple[Loaded | None, View, Loaded | None, View]:
-        """Both photographs of the demo, looked at."""
-        language = _language(request)
-        target, source = self._service.demo_pair()
-        return (
-            *self._look_at("target", str(target), language),
-            *self._look_at("source", str(source), language),
+    def load_demo(self, request: gr.Request) -> tuple[Any, ...]:
+        """Both photographs of the demo, looked at: `Seen` of the target, then of the source."""
+        language, session = _language(request), str(request.session_hash)
+        jobs: dict[Role, Job[Photo]] = {}
+        try:
+            for role in ROLES:
+                submit = partial(self._service.look_at_demo, role)
+                jobs[role] = self._jobs.begin(session, role, submit)
+        except StudioError as error:
+            self._jobs.forget(session, *ROLES)
+            refusal = {"message": self._sentence(error, language)}
+            return None, refusal, None, refusal
+        for job in jobs.values():
+            job.wait()
+        target, source = (
+            self._seen(session, role, job, "", language) for role, job in jobs.items()
         )
+        return *target, *source
+
+    def remove_target(self, request: gr.Request) -> Seen:
+        """The target is not wanted any more."""
+        return self._remove("target", request)
+
+    def remove_source(self, request: gr.Request) -> Seen:
+        """The source is not wanted any more."""
+        return self._remove("source", request)
 
     def ready(
-        self, target: Loaded | None, source: Loaded | None, target_view: View, source_view: View
+        self, target: Photo | None, source: Photo | None, target_view: View, source_view: View
     ) -> Update:
         """Start can be pressed once a face is chosen in both photographs."""
         able = bool(target and source and _chosen(target_view) and _chosen(source_view))
         return gr.update(interactive=able)
 
-    def sizes(self, target: Loaded | None, chosen: str, request: gr.Request) -> Update:
+    def sizes(self, target: Photo | None, chosen: str, request: gr.Request) -> Update:
         """The output sizes in pixels, now that the target is known or gone."""
         language = _language(request)
         choices = []
         for name in (str(ORIGINAL), *map(str, TIERS)):
             label = say(language, "original") if name == str(ORIGINAL) else name
             if target is not None:
-                label = f"{label} · {self._size_label(target.photo.size, name, language)}"
+                label = f"{label} · {self._size_label(target.size, name, language)}"
             choices.append((label, name))
         return gr.update(choices=choices, value=chosen)
 
@@ -102,8 +117,8 @@ class Events:
 
     def start(
         self,
-        target: Loaded | None,
-        source: Loaded | None,
+        target: Photo | None,
+        source: Photo | None,
         target_view: View,
         source_view: View,
         ratio: float,
@@ -111,108 +126,115 @@ class Events:
         request: gr.Request,
     ) -> Iterator[StageUpdate]:
         """Queue the fusion and report until it is over."""
-        language = _language(request)
-        session = str(request.session_hash)
+        language, session = _language(request), str(request.session_hash)
         try:
             if target is None or source is None:
                 raise OptionError(say(language, "no_photos"))
-            target_faces = _known(target, target_view, say(language, "no_face_chosen"))
-            source_face = _known(source, source_view, say(language, "no_source_chosen"))[0]
-            job = self._service.submit(
-                Wish(
-                    target.photo, source.photo, target_faces, source_face, float(ratio), resolution
-                )
+            wish = Wish(
+                target,
+                source,
+                _known(target, target_view, say(language, "no_face_chosen")),
+                _known(source, source_view, say(language, "no_source_chosen"))[0],
+                float(ratio),
+                resolution,
             )
+            job = self._jobs.begin(session, "fusion", partial(self._service.submit, wish))
         except StudioError as error:
-            yield _stopped(error_view(error, (), language))
+            yield _stopped(error_view(error, self._service.storage.directory, language))
             return
-        self._remember(session, job)
         try:
             for status in job.follow():
-                if not status.state.is_final and self._is_current(session, job):
+                if not status.state.is_final and self._jobs.find(session, "fusion") is job:
                     yield _running(busy_view(status, target))
-            if self._take(session, job):
-                yield _stopped(self._outcome(job, target, source, language))
+            if self._jobs.end(session, "fusion", job):
+                yield _stopped(self._outcome(job, target, language))
             else:  # cleared, or the visitor has left: nothing more is to be said
                 yield gr.skip(), gr.skip(), gr.skip()
-        finally:
-            job.cancel()  # the visitor's connection broke; without effect when it is over
+        finally:  # the visitor's connection broke; without effect when it is over
+            self._jobs.end(session, "fusion", job)
+            job.cancel()
 
     def cancel(self, request: gr.Request) -> None:
         """Stop the session's fusion; `start` then reports that it has ended."""
-        with self._lock:
-            job = self._jobs.get(str(request.session_hash))
+        job = self._jobs.find(str(request.session_hash), "fusion")
         if job is not None:
             job.cancel()
 
     def forget(self, request: gr.Request) -> None:
-        """Stop the session's fusion and let nothing more be said about it."""
-        with self._lock:
-            job = self._jobs.pop(str(request.session_hash), None)
-        if job is not None:
-            job.cancel()
+        """Stop all that the session waits for and let nothing more be said about it."""
+        self._jobs.forget(str(request.session_hash))
 
-    def apologise(self, request: gr.Request) -> tuple[None, View]:
-        """Looking at a photograph broke in a way that nobody foresaw; the log has it."""
-        return None, {"message": say(_language(request), "unexpected")}
+    def apology(self, *roles: Role) -> Callable[[gr.Request], tuple[Any, ...]]:
+        """A handler for when looking at photographs could not be begun or broke unforeseen."""
 
-    def apologise_for_demo(self, request: gr.Request) -> tuple[None, View, None, View]:
-        """Likewise for both photographs of the demo."""
-        return *self.apologise(request), *self.apologise(request)
+        def apologise(request: gr.Request) -> tuple[Any, ...]:
+            if self._is_withdrawn(request, roles):
+                return (gr.skip(),) * (2 * len(roles))
+            return (None, {"message": say(_language(request), "unexpected")}) * len(roles)
+
+        return apologise
 
     def apologise_for_fusion(self, request: gr.Request) -> StageUpdate:
         """Likewise for a fusion."""
-        self.forget(request)
+        if self._is_withdrawn(request, ("fusion",)):
+            return gr.skip(), gr.skip(), gr.skip()
         return _stopped(EMPTY_STAGE | {"message": say(_language(request), "unexpected")})
 
-    def _remember(self, session: str, job: Job[FusionResult]) -> None:
-        """One fusion for each session: a new one takes the place of another."""
-        with self._lock:
-            former = self._jobs.get(session)
-            self._jobs[session] = job
-        if former is not None:
-            former.cancel()
+    def _is_withdrawn(self, request: gr.Request, slots: tuple[Slot, ...]) -> bool:
+        """Gradio tells of an event that Clear cancelled as of one that failed.
 
-    def _is_current(self, session: str, job: Job[FusionResult]) -> bool:
-        with self._lock:
-            return self._jobs.get(session) is job
+        One that failed has no job, or not any more.
+        """
+        session = str(request.session_hash)
+        return any(self._jobs.find(session, slot) is not None for slot in slots)
 
-    def _take(self, session: str, job: Job[FusionResult]) -> bool:
-        """Whether ``job`` was still the session's; it is not any more afterwards."""
-        with self._lock:
-            if self._jobs.get(session) is not job:
-                return False
-            del self._jobs[session]
-            return True
-
-    def _look_at(self, role: Role, path: str, language: Language) -> tuple[Loaded | None, View]:
+    def _look_at(self, role: Role, event: gr.EventData, request: gr.Request) -> Seen:
+        language, session = _language(request), str(request.session_hash)
+        path = str(getattr(event, "path", ""))
+        # The picker's script numbers its uploads, to tell whose answer this is.
+        mark: View = {"upload": getattr(event, "number", None)}
         try:
-            photo = self._service.look_at(self._service.storage.require(path))
-            loaded = Loaded(photo, file_link(self._write_preview(photo.path)))
+            job = self._jobs.begin(
+                session,
+                role,
+                lambda: self._service.look_at(self._service.storage.require(path)),
+            )
+        except StudioError as error:
+            return None, {"message": self._sentence(error, language)} | mark
+        job.wait()
+        photo, view = self._seen(session, role, job, Path(path).name, language)
+        return photo, view if view == gr.skip() else view | mark
+
+    def _seen(
+        self, session: str, role: Role, job: Job[Photo], name: str, language: Language
+    ) -> Seen:
+        """What came of looking; nothing is to be said if something newer took its place."""
+        if not self._jobs.end(session, role, job):
+            return gr.skip(), gr.skip()
+        try:
+            photo = job.result()
+        except DeadlineError:
+            seconds = f"{self._service.settings.limits.deadline_s:g}"
+            return None, {"message": say(language, "looking_too_long", name=name, seconds=seconds)}
         except StudioError as error:
             LOG.info("%s refused: %s", role, error.message)
-            return None, {"message": sentence(error, (Path(path),), language)}
-        smallest = self._service.smallest_face(photo.size)
-        longest = self._service.settings.page.preview_px
-        return loaded, photo_view(loaded, role, smallest, longest, language)
+            return None, {"message": self._sentence(error, language)}
+        return photo, photo_view(photo, role, self._service.smallest_face(photo.size), language)
 
-    def _outcome(
-        self, job: Job[FusionResult], target: Loaded, source: Loaded, language: Language
-    ) -> View:
+    def _remove(self, role: Role, request: gr.Request) -> Seen:
+        self._jobs.forget(str(request.session_hash), role)
+        return None, EMPTY_PICKER
+
+    def _outcome(self, job: Job[Fused], target: Photo, language: Language) -> View:
         try:
-            result = job.result()
-            after = self._write_preview(result.request.output.path)
+            return done_view(job.result(), target, language)
         except CancelledError:
             return note_view(say(language, "cancelled"))
         except StudioError as error:
-            return error_view(error, (target.photo.path, source.photo.path), language)
-        return done_view(result, target, after, language)
+            return error_view(error, self._service.storage.directory, language)
 
-    def _write_preview(self, picture: Path) -> Path:
-        preview = self._service.storage.new_file("preview.jpg")
-        longest = self._service.settings.page.preview_px
-        write_preview(self._service.open_image(picture), longest, preview)
-        return preview
+    def _sentence(self, error: StudioError, language: Language) -> str:
+        return sentence(error, self._service.storage.directory, language)
 
     def _size_label(self, target: Size, resolution: str, language: Language) -> str:
         try:
@@ -242,13 +264,13 @@ def _chosen(view: View | None) -> tuple[int, ...]:
     return tuple(sorted(set(chosen)))
 
 
-def _known(loaded: Loaded, view: View | None, otherwise: str) -> tuple[int, ...]:
+def _known(photo: Photo, view: View | None, otherwise: str) -> tuple[int, ...]:
     """The chosen faces, at least one, each among those that were found.
 
     Raises:
         OptionError: They are not; the message is ``otherwise``.
     """
     chosen = _chosen(view)
-    if not chosen or not set(chosen) <= set(range(len(loaded.photo.faces))):
+    if not chosen or not set(chosen) <= set(range(len(photo.faces))):
         raise OptionError(otherwise)
     return chosen

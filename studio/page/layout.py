@@ -13,10 +13,11 @@ from studio.page.events import Events
 from studio.page.privacy import PrivateResponses
 from studio.page.texts import TEXTS, for_component, labels
 from studio.page.theme import ICON, make_theme, read_asset
-from studio.page.views import EMPTY_STAGE, Role, View
-from studio.service.fusion_service import FusionService
+from studio.page.uploads import BoundedUploads
+from studio.page.views import BUSY_PICKER, EMPTY_PICKER, EMPTY_STAGE, View
+from studio.service.fusion_service import ANALYSES_AT_ONCE, FusionService, Role
 
-ANALYSES_AT_ONCE = 2
+SHORT_REQUESTS = 40
 
 
 class Parts(NamedTuple):
@@ -48,25 +49,30 @@ def build_page(service: FusionService) -> gr.Blocks:
         parts = _lay_out(service, translate)
         photos = Photos(gr.State(None), gr.State(None))
         _wire(page, parts, photos, Events(service), service.settings.fusion.ratio)
-    page.queue(default_concurrency_limit=None, api_open=False)
+    # The studio's own queues are the bound; this one overflows only if they do not get to it.
+    page.queue(default_concurrency_limit=None, max_size=_most_threads(service), api_open=False)
     return page
 
 
 def launch_options(service: FusionService) -> dict[str, Any]:
     """Arguments of `gradio.Blocks.launch` for this page; none of them opens it to the web."""
     settings = service.settings
-    # Every waiting fusion and analysis holds a thread while the page follows it.
-    threads = 40 + settings.limits.queue + settings.limits.concurrent
+    max_upload = settings.server.max_upload_mb * 1_000_000
     return {
         "server_name": settings.server.host,
         "server_port": settings.server.port,
-        "max_file_size": settings.server.max_upload_mb * 1_000_000,
-        "max_threads": threads,
+        "max_file_size": max_upload,
+        "max_threads": _most_threads(service),
         "theme": make_theme(),
         "css": read_asset("page.css"),
         "head": ICON,
         "i18n": gr.I18n(**labels()),
-        "app_kwargs": {"middleware": [Middleware(PrivateResponses)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(PrivateResponses),
+                Middleware(BoundedUploads, max_upload, service.storage.directory),
+            ]
+        },
         "footer_links": [],
         "share": False,
         "show_error": False,
@@ -79,6 +85,16 @@ def launch_options(service: FusionService) -> dict[str, Any]:
         "quiet": True,
         "prevent_thread_lock": True,
     }
+
+
+def _most_threads(service: FusionService) -> int:
+    """Threads and events that Gradio may keep busy at once.
+
+    The handler of a job, waiting or running, holds one of each until the job is over; the
+    rest is for requests that are answered at once.
+    """
+    limits = service.settings.limits
+    return SHORT_REQUESTS + limits.concurrent + ANALYSES_AT_ONCE + 2 * limits.queue
 
 
 def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
@@ -162,7 +178,6 @@ def _picker(role: Role, max_upload_mb: int, several: bool) -> gr.HTML:
 
 def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: float) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    analysis = quiet | {"concurrency_limit": ANALYSES_AT_ONCE, "concurrency_id": "analysis"}
     ready = {
         "fn": events.ready,
         "inputs": [photos.target, photos.source, parts.target, parts.source],
@@ -177,32 +192,30 @@ def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: 
         "queue": False,
         **quiet,
     }
-    for picker, photo, look_at in (
-        (parts.target, photos.target, events.look_at_target),
-        (parts.source, photos.source, events.look_at_source),
+    looks = []
+    target, source = (photos.target, parts.target), (photos.source, parts.source)
+    for shown, look_at, remove, apologise in (
+        (target, events.look_at_target, events.remove_target, events.apology("target")),
+        (source, events.look_at_source, events.remove_source, events.apology("source")),
     ):
-        looked = picker.upload(
-            look_at,
-            outputs=[photo, picker],
-            trigger_mode="always_last",
-            **analysis,
-        )
-        removed = picker.remove(_nothing, outputs=[photo, picker], queue=False, **quiet)
-        looked.failure(events.apologise, outputs=[photo, picker], queue=False, **quiet)
+        picker = shown[1]
+        # A newer upload is looked at at once; its handler ends the former one's.
+        looked = picker.upload(look_at, outputs=[*shown], trigger_mode="multiple", **quiet)
+        removed = picker.remove(remove, outputs=[*shown], queue=False, **quiet)
+        looked.failure(apologise, outputs=[*shown], queue=False, **quiet)
+        looks.append(looked)
         picker.choose(**ready)
         for change in (looked, removed):
             change.then(**ready)
             if picker is parts.target:
                 change.then(**sizes)
-    shown = [photos.target, parts.target, photos.source, parts.source]
-    demo = parts.demo.click(_looking, outputs=shown, queue=False, **quiet).then(
-        events.load_demo,
-        outputs=shown,
-        **analysis,
+    both = [*target, *source]
+    demo = parts.demo.click(_looking, outputs=both, queue=False, **quiet).then(
+        events.load_demo, outputs=both, **quiet
     )
     demo.then(**ready).then(**sizes)
-    demo.failure(events.apologise_for_demo, outputs=shown, queue=False, **quiet)
-    _wire_fusion(page, parts, photos, events, ratio, quiet)
+    demo.failure(events.apology("target", "source"), outputs=both, queue=False, **quiet)
+    _wire_fusion(page, parts, photos, events, ratio, quiet, [*looks, demo])
 
 
 def _wire_fusion(
@@ -212,6 +225,7 @@ def _wire_fusion(
     events: Events,
     ratio: float,
     quiet: dict[str, Any],
+    looks: list[Any],
 ) -> None:
     outputs = [parts.stage, parts.start, parts.cancel]
     started = parts.start.click(
@@ -231,7 +245,7 @@ def _wire_fusion(
     started.failure(events.apologise_for_fusion, outputs=outputs, queue=False, **quiet)
     parts.cancel.click(events.cancel, queue=False, **quiet)
     # Cancelled for the browser as well, so that no late report undoes the clearing.
-    parts.clear.click(events.forget, cancels=[started], queue=False, **quiet).then(
+    parts.clear.click(events.forget, cancels=[*looks, started], queue=False, **quiet).then(
         partial(_reset, ratio),
         outputs=[
             photos.target,
@@ -250,14 +264,10 @@ def _wire_fusion(
 
 
 def _looking() -> tuple[None, View, None, View]:
-    return None, {"busy": True}, None, {"busy": True}
-
-
-def _nothing() -> tuple[None, None]:
-    return None, None
+    return None, BUSY_PICKER, None, BUSY_PICKER
 
 
 def _reset(ratio: float) -> tuple[Any, ...]:
     hidden = gr.update(visible=False)
     start = gr.update(visible=True, interactive=False)
-    return (None, None, None, None, ratio, EMPTY_STAGE, start, hidden)
+    return (None, None, EMPTY_PICKER, EMPTY_PICKER, ratio, EMPTY_STAGE, start, hidden)

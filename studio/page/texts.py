@@ -42,8 +42,9 @@ TEXTS: dict[str, dict[Language, str]] = {
         "zh": "{name} 有 {size} MB；本页最多接受 {limit} MB 的文件。",
     },
     "upload_failed": {
-        "en": "{name} could not be uploaded. Is the studio still running? Then try again.",
-        "zh": "{name} 上传失败。请确认工作室仍在运行，然后重试。",
+        "en": "{name} could not be uploaded: the studio does not answer or has no room for it. "
+        "Please try again.",
+        "zh": "{name} 上传失败：工作室没有响应或空间不足。请重试。",
     },
     "one_file": {"en": "Drop one file at a time.", "zh": "请一次只拖放一个文件。"},
     "no_face_target": {
@@ -94,8 +95,18 @@ TEXTS: dict[str, dict[Language, str]] = {
     "progress": {"en": "Progress of the fusion", "zh": "融合进度"},
     "cancelled": {"en": "Cancelled. Nothing was written.", "zh": "已取消，没有写入任何文件。"},
     "unexpected": {
-        "en": "Something went wrong inside the studio; its log has the details. Please try again.",
-        "zh": "工作室内部出错，详情见日志。请重试。",
+        "en": "The studio is too busy, or something went wrong inside and its log has the details. "
+        "Please try again.",
+        "zh": "工作室太忙，或内部出错（详情见日志）。请重试。",
+    },
+    "looking_too_long": {
+        "en": "Looking for faces in {name} took longer than the {seconds} s allowed. "
+        "Use a smaller photograph or try again later.",
+        "zh": "在 {name} 中寻找人脸超过了允许的 {seconds} 秒。请换一张较小的照片，或稍后再试。",
+    },
+    "no_preview": {
+        "en": "The result is complete, but no preview of it could be made. Download it to see it.",
+        "zh": "结果已完成，但无法生成预览。请下载查看。",
     },
     "no_photos": {
         "en": "Add a target and a source photograph first.",

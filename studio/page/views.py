@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import quote
 
 from common.errors import StudioError
-from common.types import Region, Size
-from fusion.request import FusionResult
-from studio.page.preview import file_link, outline, preview_size
+from common.types import Face, Region, Size
 from studio.page.texts import Language, say
-from studio.service.fusion_service import Photo
+from studio.service.fusion_service import Fused, Photo, Role
 from studio.service.jobs import JobStatus
 
-Role = Literal["target", "source"]
 View = dict[str, Any]
 EMPTY_STAGE: View = {"state": "empty"}
+
+EMPTY_PICKER: View = {"faces": []}  # not None: the browser must see it as a change
+BUSY_PICKER: View = {"busy": True}
+
+FOLDERS = re.compile(r"(?<![^\s'\"(])/(?=[^\s/])(?:[^/\s'\"]+/)*")
 BESIDE_FACES = 0.06  # of the picture's width, from the divider to the first new face
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A photograph of a session.
-
-    preview: link to the small picture of it that the browser shows.
-    """
-
-    photo: Photo
-    preview: str
-
-
-def photo_view(loaded: Loaded, role: Role, smallest: int, longest: int, language: Language) -> View:
+def photo_view(photo: Photo, role: Role, smallest: int, language: Language) -> View:
     """A picker with its photograph and the faces found, the largest one chosen.
 
     Args:
         smallest: The smallest face that was looked for, px; named when there is none.
-        longest: Longer side of the preview, px.
     """
-    photo = loaded.photo
-    shown = preview_size(photo.size, longest)
     view: View = {
-        "url": loaded.preview,
+        "url": file_link(photo.preview),
         "name": photo.name,
         "facts": f"{photo.name} · {pixels(photo.size, language)}",
-        "width": shown.width,
-        "height": shown.height,
+        "width": photo.shown.width,
+        "height": photo.shown.height,
         "faces": [outline(face, photo.size) for face in photo.faces],
         "chosen": [0] if photo.faces else [],
     }
@@ -55,7 +44,7 @@ def photo_view(loaded: Loaded, role: Role, smallest: int, longest: int, language
     return view
 
 
-def busy_view(status: JobStatus, target: Loaded) -> View:
+def busy_view(status: JobStatus, target: Photo) -> View:
     """The stage while a job waits or runs."""
     return {
         "state": "busy",
@@ -63,29 +52,29 @@ def busy_view(status: JobStatus, target: Loaded) -> View:
         "stage": status.stage,
         "fraction": round(status.fraction, 3),
         "stopping": status.stopping,
-        "before": target.preview,
-        "width": target.photo.size.width,
-        "height": target.photo.size.height,
+        "before": file_link(target.preview),
+        "width": target.size.width,
+        "height": target.size.height,
     }
 
 
-def done_view(result: FusionResult, target: Loaded, after: Path, language: Language) -> View:
-    """The stage with a result.
-
-    Args:
-        after: The preview of the result.
-    """
+def done_view(fused: Fused, target: Photo, language: Language) -> View:
+    """The stage with a result; without a preview it has only the facts and the file."""
+    result = fused.result
+    warnings = [stand_alone(warning) for warning in result.warnings]
+    if fused.preview is None:
+        warnings.append(say(language, "no_preview"))
     output = result.request.output.path
     megabytes = output.stat().st_size / 1e6
     seconds = f"{result.seconds['total']:.1f}"
     engine = say(language, "engine_on", engine=result.engine, device=result.device)
     return {
         "state": "done",
-        "before": target.preview,
-        "after": file_link(after),
+        "before": file_link(target.preview),
+        "after": None if fused.preview is None else file_link(fused.preview),
         "width": result.size.width,
         "height": result.size.height,
-        "divide": _divider([face.box for face, used in result.faces if used], target.photo.size),
+        "divide": _divider([face.box for face, used in result.faces if used], target.size),
         "link": file_link(output),
         "file": output.name,
         "facts": [
@@ -94,7 +83,7 @@ def done_view(result: FusionResult, target: Loaded, after: Path, language: Langu
             ["fact_time", say(language, "seconds", seconds=seconds)],
             ["fact_engine", engine],
         ],
-        "warnings": [stand_alone(warning) for warning in result.warnings],
+        "warnings": warnings,
     }
 
 
@@ -103,18 +92,21 @@ def note_view(text: str) -> View:
     return EMPTY_STAGE | {"note": text}
 
 
-def error_view(error: StudioError, paths: Sequence[Path], language: Language) -> View:
+def error_view(error: StudioError, storage: Path, language: Language) -> View:
     """The empty stage with a sentence about what went wrong."""
-    return EMPTY_STAGE | {"message": sentence(error, paths, language)}
+    return EMPTY_STAGE | {"message": sentence(error, storage, language)}
 
 
-def sentence(error: StudioError, paths: Sequence[Path], language: Language) -> str:
-    """The error for the page: files by their names, not by where the server keeps them."""
-    message = stand_alone(error.message)
-    for path in paths:
-        for form in sorted({str(path), str(path.resolve())}, key=len, reverse=True):
-            message = message.replace(form, path.name)
-    return say(language, "error_lead") + message
+def sentence(error: StudioError, storage: Path, language: Language) -> str:
+    """The error for the page: files by their names, not by where the server keeps them.
+
+    Args:
+        storage: The folder of uploads and results; its name may contain spaces, and so may
+            those of the files in it.
+    """
+    message = stand_alone(error.message.replace(str(storage), ""))
+    # Afterwards, so that a file's name at the beginning keeps its small letter.
+    return say(language, "error_lead") + FOLDERS.sub("", message)
 
 
 def stand_alone(text: str) -> str:
@@ -133,3 +125,19 @@ def _divider(faces: Sequence[Region], picture: Size) -> float:
         return 50.0
     first = min(box.x for box in faces) / picture.width - BESIDE_FACES
     return round(100 * min(max(first, 0.04), 0.5), 2)
+
+
+def file_link(path: Path) -> str:
+    """Where Gradio serves a file of its cache folder, relative to the page."""
+    return "gradio_api/file=" + quote(path.as_posix())
+
+
+def outline(face: Face, size: Size) -> dict[str, float]:
+    """The face's box clipped to the picture, as percentages of its width and height."""
+    box = face.box.clip(size)
+    return {
+        "x": round(100 * box.x / size.width, 3),
+        "y": round(100 * box.y / size.height, 3),
+        "w": round(100 * box.width / size.width, 3),
+        "h": round(100 * box.height / size.height, 3),
+    }

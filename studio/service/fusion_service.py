@@ -10,9 +10,9 @@ import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from common.errors import StudioError
+from common.errors import CancelledError, InputError, StudioError
 from common.progress import Progress
 from common.settings import Settings
 from common.types import Face, Size
@@ -26,7 +26,7 @@ from fusion.request import (
 )
 from preprocess.resolution import Resolution, output_size
 from studio.service.jobs import Job, JobQueue
-from studio.service.storage import Storage, download_name
+from studio.service.storage import Storage, download_name, storage_errors
 
 if TYPE_CHECKING:
     from fusion.engines.base import Engine
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
 """File suffix of a result by the format of its target."""
+ANALYSES_AT_ONCE = 2
+PREVIEW_NAME = "preview.jpg"
+Role = Literal["target", "source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,16 @@ class Photo:
     """An uploaded picture that has been looked at.
 
     path: the uploaded file, unchanged. size: upright. format: of `SUFFIXES`. faces: largest
-    first, possibly none.
+    first, possibly none. preview: the small picture of it that the browser shows. shown: the
+    preview's size.
     """
 
     path: Path
     size: Size
     format: str
     faces: tuple[Face, ...]
+    preview: Path
+    shown: Size
 
     @property
     def name(self) -> str:
@@ -72,6 +78,17 @@ class Wish:
     resolution: str
 
 
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A finished fusion.
+
+    preview: a small picture of it; None where none could be made of the complete file.
+    """
+
+    result: FusionResult
+    preview: Path | None
+
+
 class FusionService:
     """The studio's work, shared by every visitor; thread-safe.
 
@@ -83,9 +100,9 @@ class FusionService:
     def __init__(self, settings: Settings, storage: Storage) -> None:
         self.settings = settings
         self.storage = storage
-        self.queue = JobQueue(
-            settings.limits.concurrent, settings.limits.queue, settings.limits.deadline_s
-        )
+        limits = settings.limits
+        self.queue = JobQueue(limits.concurrent, limits.queue, limits.deadline_s)
+        self.analyses = JobQueue(ANALYSES_AT_ONCE, limits.queue, limits.deadline_s)
         self._loading = threading.Lock()
         self._making_demo = threading.Lock()
         self._pipeline: Pipeline | None = None
@@ -102,26 +119,29 @@ class FusionService:
 
         threading.Thread(target=work, name="warm-up", daemon=True).start()
 
-    def look_at(self, path: Path) -> Photo:
-        """Read the header of an uploaded file and find its faces.
+    def look_at(self, path: Path) -> Job[Photo]:
+        """Queue the reading of an uploaded file: its header, its faces, a preview.
+
+        The job fails with a `StudioError` if it is not a picture that can be used, and the
+        file is deleted then; no face is not an error.
 
         Raises:
-            StudioError: It is not a picture that can be used; no face is not an error.
+            BusyError: The queue is full.
         """
-        pipeline, _ = self._load()
-        progress = Progress(deadline_s=self.settings.limits.deadline_s)
-        image, faces = pipeline.detect(path, self._detection(), progress)
-        return Photo(path, image.size, image.format, faces)
+        return self.analyses.submit(lambda progress: self._look(path, progress))
 
-    def open_image(self, path: Path) -> ImageFile:
-        """The picture at ``path`` for making a preview of it.
+    def look_at_demo(self, role: Role) -> Job[Photo]:
+        """Likewise for a picture of the demo pair, which is made when first asked for.
 
         Raises:
-            InputError: It is not a picture that can be used.
+            BusyError: The queue is full.
         """
-        from preprocess.image_file import ImageFile
 
-        return ImageFile.open(path, max_megapixels=self.settings.limits.max_megapixels)
+        def work(progress: Progress) -> Photo:
+            target, source = self._demo_pair()
+            return self._look(target if role == "target" else source, progress)
+
+        return self.analyses.submit(work)
 
     def result_size(self, target: Size, resolution: str) -> Size:
         """The size that a result would have.
@@ -135,51 +155,89 @@ class FusionService:
 
     def smallest_face(self, size: Size) -> int:
         """The smallest face that is looked for in a picture of ``size``, pixels."""
-        configured = self.settings.detection.min_face
-        return configured if configured is not None else max(24, size.longer // 50)
+        from preprocess.detection import smallest_face
 
-    def submit(self, wish: Wish) -> Job[FusionResult]:
-        """Queue a fusion.
+        return smallest_face(size, self.settings.detection.min_face)
+
+    def submit(self, wish: Wish) -> Job[Fused]:
+        """Queue a fusion. A job that fails or is cancelled leaves no file.
 
         Raises:
             OptionError: A value of the wish is out of range.
             BusyError: The queue is full.
         """
-        request = self._request(wish)
+        blend, resolution = Blend(wish.ratio), Resolution.parse(wish.resolution)
+        pairs = tuple((wish.source_face, index) for index in wish.target_faces)
+        name = download_name(wish.target.name, SUFFIXES[wish.target.format])
 
-        def work(progress: Progress) -> FusionResult:
-            pipeline, engine = self._load()
-            return pipeline.run(request, engine, progress)
+        def work(progress: Progress) -> Fused:
+            output = Output(self.storage.new_file(name), resolution, self.settings.output.quality)
+            request = FusionRequest(
+                target=wish.target.path,
+                source=wish.source.path,
+                output=output,
+                blend=blend,
+                faces=FaceSelection(pairs=pairs),
+                detection=self._detection(),
+            )
+            try:
+                return self._fuse(request, progress)
+            except BaseException:
+                self.storage.discard(output.path)
+                raise
 
         return self.queue.submit(work)
 
-    def demo_pair(self) -> tuple[Path, Path]:
-        """(target, source) of the demo, made when first asked for."""
+    def close(self) -> None:
+        """Cancel all jobs and take no more."""
+        for queue in (self.queue, self.analyses):
+            if not queue.shutdown():
+                LOG.warning("a job did not end in time")
+
+    def _look(self, path: Path, progress: Progress) -> Photo:
+        pipeline, _ = self._load()
+        preview = self.storage.new_file(PREVIEW_NAME)
+        try:
+            image, faces = pipeline.detect(path, self._detection(), progress)
+            shown = self._write_preview(image, preview, progress)
+        except BaseException as error:
+            self.storage.discard(preview)
+            # Uploads of the same content share a file: it goes only if nobody can use it.
+            if isinstance(error, InputError):
+                self.storage.discard(path)
+            raise
+        return Photo(path, image.size, image.format, faces, preview, shown)
+
+    def _fuse(self, request: FusionRequest, progress: Progress) -> Fused:
+        from preprocess.image_file import ImageFile
+
+        pipeline, engine = self._load()
+        result = pipeline.run(request, engine, progress)
+        output = request.output.path
+        preview = output.with_name(PREVIEW_NAME)
+        try:
+            image = ImageFile.open(output, max_megapixels=self.settings.limits.max_megapixels)
+            self._write_preview(image, preview, progress)
+        except CancelledError:
+            raise
+        except (StudioError, MemoryError) as error:  # the file is complete and worth having
+            LOG.warning("no preview of a result: %s", error)
+            preview.unlink(missing_ok=True)
+            return Fused(result, None)
+        return Fused(result, preview)
+
+    def _write_preview(self, image: ImageFile, path: Path, progress: Progress) -> Size:
+        from studio.service.preview import write_preview
+
+        return write_preview(image, self.settings.page.preview_px, path, progress)
+
+    def _demo_pair(self) -> tuple[Path, Path]:
         from studio.service.demo import make_demo_pair
 
-        with self._making_demo:
+        with self._making_demo, storage_errors():
             folder = self.storage.directory / "demo"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return make_demo_pair(folder)
-
-    def close(self) -> None:
-        """Cancel all jobs and take no more."""
-        if not self.queue.shutdown():
-            LOG.warning("a fusion did not end in time")
-
-    def _request(self, wish: Wish) -> FusionRequest:
-        resolution = Resolution.parse(wish.resolution)
-        name = download_name(wish.target.name, SUFFIXES[wish.target.format])
-        return FusionRequest(
-            target=wish.target.path,
-            source=wish.source.path,
-            output=Output(self.storage.new_file(name), resolution, self.settings.output.quality),
-            blend=Blend(wish.ratio),
-            faces=FaceSelection(
-                pairs=tuple((wish.source_face, index) for index in wish.target_faces)
-            ),
-            detection=self._detection(),
-        )
 
     def _detection(self) -> Detection:
         wanted = self.settings.detection

@@ -196,7 +196,7 @@ class JobQueue:
         self._deadline_s = deadline_s
         self._closed = False
         self._workers = [
-            threading.Thread(target=self._work_off, name=f"fusion-{number}", daemon=True)
+            threading.Thread(target=self._work_off, name=f"job-{number}", daemon=True)
             for number in range(concurrent)
         ]
         for worker in self._workers:
@@ -215,8 +215,8 @@ class JobQueue:
             free = self._limit - len(self._running)
             if len(self._waiting) >= self._most_waiting + free:
                 raise BusyError(
-                    f"the studio is busy: {len(self._running)} fusions are running and "
-                    f"{len(self._waiting)} are waiting; try again in a moment"
+                    f"the studio is busy: {len(self._running)} running and "
+                    f"{len(self._waiting)} waiting before this one; try again in a moment"
                 )
             self._waiting.append(job)
             self.changed.notify_all()
@@ -236,15 +236,10 @@ class JobQueue:
         with self.changed:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job._end(None, CancelledError("the fusion was cancelled before it started"))
+                job._end(None, CancelledError("the request was cancelled before it started"))
             elif not job._state.is_final:
                 job._withdraw()
                 self.changed.notify_all()
-
-    def counts(self) -> tuple[int, int]:
-        """(running, waiting) now."""
-        with self.changed:
-            return len(self._running), len(self._waiting)
 
     def shutdown(self, timeout: float = 5.0) -> bool:
         """Refuse new jobs, cancel all others and wait up to ``timeout`` seconds for the workers.

@@ -7,6 +7,7 @@ server (Gradio) may hand out whatever lies inside, and copies nothing that alrea
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -16,15 +17,18 @@ import stat
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from common.errors import FileMissingError, SettingsError
+from common.errors import DiskFullError, FileMissingError, ResourceError, SettingsError
 
 LOG = logging.getLogger(__name__)
 FOLDER_NAME = "face-fusion-studio"
 PRIVATE = 0o700
 LONGEST_STEM = 60
 MOST_SWEEP_PAUSE_S = 3600.0
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Storage:
@@ -54,11 +58,13 @@ class Storage:
 
         Raises:
             ValueError: ``name`` is not a plain file name.
+            ResourceError: The folder cannot be made, above all for want of room.
         """
         if name in ("", ".", "..") or Path(name).name != name:
             raise ValueError(f"{name!r} is not a plain file name")
         folder = self.directory / secrets.token_urlsafe(24)
-        folder.mkdir(mode=PRIVATE)
+        with storage_errors():
+            folder.mkdir(mode=PRIVATE)
         return folder / name
 
     def require(self, path: str | Path) -> Path:
@@ -69,15 +75,24 @@ class Storage:
         Raises:
             FileMissingError: It lies elsewhere, or has been deleted since.
         """
-        resolved = Path(path).resolve()
-        if not resolved.is_relative_to(self.directory.resolve()) or not resolved.is_file():
-            raise FileMissingError(
-                f"{Path(path).name} is not among the uploaded files any more; upload it again"
-            )
+        missing = FileMissingError(
+            f"{_printable(Path(path).name)} is not among the uploaded files any more; "
+            "upload it again"
+        )
+        try:
+            resolved = Path(path).resolve()
+            known = resolved.is_relative_to(self.directory.resolve()) and resolved.is_file()
+        except (OSError, RuntimeError, ValueError) as error:  # no name that a file could have
+            raise missing from error
+        if not known:
+            raise missing
         return resolved
 
     def discard(self, path: Path) -> None:
-        """Delete a file that `new_file` named, with its folder; fine if it is gone already."""
+        """Delete a file that `new_file` named or that was uploaded, with its folder.
+
+        A file elsewhere is left alone; one that is gone already is fine.
+        """
         if path.parent.parent == self.directory:
             shutil.rmtree(path.parent, ignore_errors=True)
 
@@ -118,6 +133,27 @@ class Storage:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Translate failures of writing into the storage; no path is told, for visitors read it.
+
+    Raises:
+        DiskFullError: The disk is full.
+        ResourceError: The storage cannot be written to for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFullError(
+                "the disk on which the studio keeps its files is full; make room or try again later"
+            ) from error
+        LOG.warning("cannot write to the storage: %s", error)
+        raise ResourceError(
+            "the studio cannot write to its storage folder; its log has the details"
+        ) from error
+
+
 def download_name(target: str, suffix: str) -> str:
     """The file name offered for a result: ``portrait.png``, ``.jpg`` -> ``portrait-fused.jpg``.
 
@@ -134,8 +170,10 @@ def _own_folder(parent: Path | None) -> Path:
 
     In a temporary folder that everybody shares, another user could have made it first.
     """
-    name = FOLDER_NAME if parent is not None else f"{FOLDER_NAME}-{_user_id()}"
-    folder = (parent if parent is not None else Path(tempfile.gettempdir())) / name
+    if parent is None:
+        folder = Path(tempfile.gettempdir()) / f"{FOLDER_NAME}-{_user_id()}"
+    else:
+        folder = _expanded(parent) / FOLDER_NAME
     try:
         folder.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         found = folder.lstat()
@@ -149,6 +187,19 @@ def _own_folder(parent: Path | None) -> Path:
             f"storage.directory: cannot use {folder}: {error.strerror or error}"
         ) from error
     return folder.resolve()
+
+
+def _expanded(path: Path) -> Path:
+    """``path`` as a shell would understand it: ``~`` is the home folder."""
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # ~somebody, who is no user of this machine
+        raise SettingsError(f"storage.directory: {path} names no home folder: {error}") from error
+
+
+def _printable(name: str) -> str:
+    """``name`` without what UTF-8 cannot express."""
+    return name.encode("utf-8", "replace").decode("utf-8") or "the file"
 
 
 def _user_id() -> int:

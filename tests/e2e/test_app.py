@@ -36,7 +36,7 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str], *words: str) ->
         assert word in ended.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_serves_until_a_signal_and_leaves_nothing(
     tmp_path: Path, model_directory: Path, number: signal.Signals
 ) -> None:
@@ -50,6 +50,18 @@ def test_it_serves_until_a_signal_and_leaves_nothing(
         assert server.process.wait(20) == 0
     assert server.log == [f"{server.url}\n"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_nohup_keeps_it_serving(tmp_path: Path, model_directory: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a child inherits it
+    try:
+        with running_server(tmp_path, model_directory) as server:
+            server.process.send_signal(signal.SIGHUP)
+            with urllib.request.urlopen(server.url, timeout=10) as answer:
+                assert answer.status == 200
+            assert server.end() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path, model_directory: Path) -> None:

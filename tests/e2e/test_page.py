@@ -1,6 +1,7 @@
 """The page in a browser, against the real server and the real pipeline."""
 
 import hashlib
+import http.client
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from playwright.sync_api import Route
 
 from studio.service.demo import second_person
 from tests.e2e.conftest import Server, Visit
@@ -154,6 +156,17 @@ def test_a_file_that_is_too_large_is_explained(visit: Open, tmp_path: Path) -> N
     assert sentence == "poster.jpg has 3.2 MB; the page accepts files up to 3 MB."
 
 
+def test_one_request_cannot_bring_more_than_one_file_may_have(server: Server) -> None:
+    host = server.url.removeprefix("http://")
+    asking = http.client.HTTPConnection(host, timeout=30)
+    asking.putrequest("POST", "/gradio_api/upload")
+    asking.putheader("Content-Type", "multipart/form-data; boundary=x")
+    asking.putheader("Content-Length", "6000000")
+    asking.endheaders()  # refused before the first byte of it
+    assert asking.getresponse().status == 413
+    asking.close()
+
+
 def test_cancel_and_clear(visit: Open) -> None:
     here = visit()
     here.load_demo()
@@ -172,6 +185,89 @@ def test_cancel_and_clear(visit: Open) -> None:
     here.load_demo()
     here.page.click("#ff-start")
     here.stage("done")  # the worker was free, and nothing of before came back
+
+
+@pytest.fixture(scope="module")
+def wall(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that takes seconds to look at: large, and without any face."""
+    path = tmp_path_factory.mktemp("wall") / "wall.png"
+    Image.new("RGB", (12_000, 12_000), (120, 110, 100)).save(path, compress_level=1)
+    return path
+
+
+def looking(here: Visit, role: str) -> None:
+    here.page.wait_for_selector(f"#ff-{role} .ff-busy >> text=Looking for faces")
+
+
+def test_the_newest_upload_wins(visit: Open, photos: tuple[Path, Path], wall: Path) -> None:
+    here = visit()
+    here.page.set_input_files("#ff-target .ff-file", wall)
+    looking(here, "target")
+    here.upload("target", photos[0])
+    assert here.page.inner_text("#ff-target .ff-facts").startswith("Mission photo")
+    here.page.set_input_files("#ff-source .ff-file", wall)
+    looking(here, "source")
+    here.upload("source", photos[1])  # the wall's analysis holds no place any more
+    here.page.click("#ff-start:not([disabled])")
+    here.stage("done")
+    assert here.page.inner_text("#ff-target .ff-facts").startswith("Mission photo")
+    assert here.page.inner_text("#ff-source .ff-facts").startswith("someone")
+
+
+def test_an_upload_is_not_lost_when_an_older_one_is_answered(
+    visit: Open, photos: tuple[Path, Path], wall: Path
+) -> None:
+    here = visit()
+    here.page.set_input_files("#ff-target .ff-file", wall)
+    looking(here, "target")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    here.page.route("**/gradio_api/upload*", hold)
+    with here.page.expect_response(lambda answer: answer.url.endswith("/run/predict")):
+        here.page.set_input_files("#ff-target .ff-file", photos[0])
+    assert here.page.inner_text("#ff-target .ff-busy") == "Uploading"
+    held[0].continue_()
+    here.page.wait_for_selector("#ff-target .ff-picker[data-state=ready] .ff-face")
+    assert here.page.inner_text("#ff-target .ff-facts").startswith("Mission photo")
+
+    here.page.unroute_all()
+    here.page.route("**/gradio_api/upload*", lambda route: route.abort())
+    here.page.set_input_files("#ff-target .ff-file", photos[1])
+    assert "could not be uploaded" in here.alert("target")
+    here.page.wait_for_selector("#ff-target .ff-picker[data-state=ready]")
+    assert here.page.inner_text("#ff-target .ff-facts").startswith("Mission photo")
+    here.console.clear()  # the browser's own line about the upload that was cut off
+
+
+def test_clear_during_an_analysis_clears(
+    visit: Open, photos: tuple[Path, Path], wall: Path
+) -> None:
+    here = visit()
+    for _ in range(2):  # the second time, what Clear answers is what the page has already
+        here.page.set_input_files("#ff-target .ff-file", wall)
+        looking(here, "target")
+        here.page.click("#ff-clear")
+        here.page.wait_for_selector("#ff-target .ff-picker[data-state=empty]")
+    here.page.click("#ff-demo")
+    here.page.click("#ff-clear")
+    here.upload("target", photos[0])
+    assert here.page.inner_text("#ff-target .ff-alert") == ""
+    assert here.page.inner_text("#ff-source .ff-alert") == ""
+    assert here.page.get_attribute("#ff-source .ff-picker", "data-state") == "empty"
+    assert here.page.is_disabled("#ff-start")
+
+
+def test_the_same_bad_file_twice_is_refused_twice(visit: Open, tmp_path: Path) -> None:
+    text = tmp_path / "letter.jpg"
+    text.write_text("Dear all,\n" * 50)
+    here = visit()
+    for _ in range(2):
+        here.page.set_input_files("#ff-target .ff-file", text)
+        assert here.alert("target").startswith("letter.jpg is not a picture")
+        here.page.wait_for_selector("#ff-target .ff-picker[data-state=empty]")
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -1,6 +1,7 @@
 """The handlers with real pictures and the real pipeline, without a browser."""
 
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.progress import Progress
 from studio.page.events import Events
-from studio.page.views import Loaded, View
-from studio.service.fusion_service import FusionService
+from studio.page.views import View
+from studio.service.fusion_service import FusionService, Photo
 
-Pair = tuple[Loaded, View, Loaded, View]
+Pair = tuple[Photo, View, Photo, View]
+NOTHING = (gr.skip(), gr.skip())
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def request(session: str = "one", language: str = "en") -> gr.Request:
 def upload(service: FusionService, name: str, content: bytes) -> gr.EventData:
     path = service.storage.new_file(name)
     path.write_bytes(content)
-    return gr.EventData(None, {"path": str(path)})
+    return gr.EventData(None, {"path": str(path), "number": 7})
 
 
 def last(events: Events, demo: Pair, **change: Any) -> tuple[View, list[View]]:
@@ -107,6 +110,8 @@ def test_unusable_files_get_a_sentence(
     assert says in view["message"]
     assert name in view["message"]
     assert view["message"].endswith(".")
+    assert view["upload"] == 7
+    assert not list(service.storage.directory.rglob("*.*"))  # the refused file is gone
     assert str(service.storage.directory) not in view["message"]
     assert "Traceback" not in view["message"]
 
@@ -122,13 +127,14 @@ def test_a_picture_without_faces_is_shown_and_explained(
     assert loaded is not None
     assert view["url"]
     assert f"in the {role} wall.png" in view["message"]
+    assert isinstance(loaded, Photo)
     assert not events.ready(loaded, loaded, view, view)["interactive"]
 
 
 def test_files_elsewhere_cannot_be_named(events: Events, tmp_path: Path) -> None:
     secret = tmp_path / "secret.jpg"
     secret.write_bytes(b"x")
-    for path in (secret, Path("/etc/passwd"), tmp_path / "missing.jpg"):
+    for path in (secret, Path("/etc/passwd"), tmp_path / "missing.jpg", "a\0b", "a\ud800b"):
         loaded, view = events.look_at_target(gr.EventData(None, {"path": str(path)}), request())
         assert loaded is None
         assert "upload it again" in view["message"]
@@ -178,7 +184,7 @@ def test_faces_that_were_not_found_cannot_be_chosen(
 ) -> None:
     view, _ = last(events, demo, target_view=demo[1] | {"chosen": chosen})
     assert view["message"] == "Choose at least one face in the target."
-    assert service.queue.counts() == (0, 0)
+    assert_idle(service)
 
 
 @pytest.mark.parametrize("change", [{"ratio": 7.0}, {"resolution": "huge"}, {"source": None}])
@@ -192,7 +198,7 @@ def test_odd_values_get_a_sentence_and_the_page_stays_usable(
 
 
 def test_a_target_that_was_deleted_meanwhile_is_named(events: Events, demo: Pair) -> None:
-    demo[0].photo.path.unlink()
+    demo[0].path.unlink()
     view, _ = last(events, demo)
     assert "astronaut.jpg" in view["message"]
 
@@ -214,7 +220,7 @@ def test_after_clearing_nothing_more_is_shown(
     events.forget(request("one"))
     views = [view for view, _, _ in steps]
     assert views[-1] == gr.skip()
-    assert service.queue.counts() == (0, 0)
+    assert_idle(service)
 
 
 def test_a_broken_connection_ends_the_fusion(
@@ -223,9 +229,8 @@ def test_a_broken_connection_ends_the_fusion(
     steps = start(events, demo, "4096", "one")
     next(steps)
     steps.close()
-    follow_up = service.queue.submit(lambda _: "free again")
-    assert follow_up.wait(30)
-    assert service.queue.counts() == (0, 0)
+    assert_idle(service)
+    assert events._jobs.find("one", "fusion") is None  # nothing keeps the job's pictures
 
 
 def test_others_wait_in_line_and_one_too_many_is_told(events: Events, demo: Pair) -> None:
@@ -238,6 +243,122 @@ def test_others_wait_in_line_and_one_too_many_is_told(events: Events, demo: Pair
     assert "busy" in refused["message"]
     events.forget(request("one"))
     assert [view for view, _, _ in second][-1]["state"] == "done"
+
+
+class Held:
+    """Takes the place of looking: reports when it has begun, waits, then checks."""
+
+    def __init__(self, service: FusionService) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self._service = service
+
+    def look_at(self, path: Path) -> Any:
+        def work(progress: Progress) -> Photo:
+            self.begun.set()
+            assert self.go_on.wait(30)
+            progress.check()
+            return self._service._look(path, progress)
+
+        return self._service.analyses.submit(work)
+
+
+@pytest.fixture
+def held(service: FusionService, monkeypatch: pytest.MonkeyPatch) -> Held:
+    made = Held(service)
+    monkeypatch.setattr(service, "look_at", made.look_at)
+    return made
+
+
+@pytest.mark.parametrize("ends", ["forget", "remove_target", "another upload"])
+def test_an_analysis_that_nobody_waits_for_ends(
+    events: Events,
+    service: FusionService,
+    tmp_path: Path,
+    astronaut: np.ndarray,
+    held: Held,
+    monkeypatch: pytest.MonkeyPatch,
+    ends: str,
+) -> None:
+    content = encoded(tmp_path, astronaut, ".png")
+    answers: list[Any] = []
+    first = upload(service, "first.png", content)
+    thread = threading.Thread(
+        target=lambda: answers.append(events.look_at_target(first, request("one")))
+    )
+    thread.start()
+    assert held.begun.wait(30)
+    events.forget(request("somebody else"))
+    job = events._jobs.find("one", "target")
+    assert job is not None
+    if ends == "another upload":
+        monkeypatch.undo()
+        second, view = events.look_at_target(upload(service, "b.png", content), request("one"))
+        assert isinstance(second, Photo)
+        assert (second.name, view["upload"]) == ("b.png", 7)
+    else:
+        getattr(events, ends)(request("one"))
+    assert job.status().stopping
+    held.go_on.set()
+    thread.join(30)
+    assert answers == [NOTHING]
+
+
+def test_a_clear_during_the_demo_is_the_last_word(events: Events, service: FusionService) -> None:
+    release = threading.Event()
+    busy = [service.analyses.submit(lambda _: release.wait(30)) for _ in range(2)]
+    answers: list[Any] = []
+    service.analyses._most_waiting = 2
+    thread = threading.Thread(target=lambda: answers.append(events.load_demo(request("one"))))
+    thread.start()
+    with service.analyses.changed:
+        assert service.analyses.changed.wait_for(lambda: len(service.analyses._waiting) == 2, 30)
+    events.forget(request("one"))
+    thread.join(30)
+    assert answers == [NOTHING * 2]
+    release.set()
+    assert all(job.wait(30) for job in busy)
+
+
+def test_a_full_line_is_a_sentence_for_the_demo_and_for_uploads(
+    events: Events, service: FusionService, tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    release = threading.Event()
+    for _ in range(3):
+        service.analyses.submit(lambda _: release.wait(30))
+    event = upload(service, "a.png", encoded(tmp_path, astronaut, ".png"))
+    loaded, view = events.look_at_target(event, request())
+    assert loaded is None
+    assert "busy" in view["message"]
+    assert Path(event.path).exists()  # another visitor may have sent the same content
+    target, target_view, source, source_view = events.load_demo(request())
+    assert target is source is None
+    assert "busy" in target_view["message"]
+    assert "busy" in source_view["message"]
+    release.set()
+
+
+def test_looking_that_takes_too_long_says_so(
+    events: Events, service: FusionService, tmp_path: Path, astronaut: np.ndarray
+) -> None:
+    service.analyses._deadline_s = 0.0
+    event = upload(service, "slow.png", encoded(tmp_path, astronaut, ".png"))
+    loaded, view = events.look_at_target(event, request())
+    assert loaded is None
+    assert view["message"].startswith("Looking for faces in slow.png took longer than the 120 s")
+
+
+def test_a_clear_is_not_taken_for_a_failure(events: Events, demo: Pair) -> None:
+    apologise = events.apology("target")
+    assert "log" in apologise(request())[1]["message"]
+    assert "log" in events.apologise_for_fusion(request())[0]["message"]
+    steps = start(events, demo, "4096", "one")
+    next(steps)
+    assert events.apologise_for_fusion(request("one"))[0] == gr.skip()
+    steps.close()
+
+
+def assert_idle(service: FusionService) -> None:
+    assert service.queue.submit(lambda _: "free").wait(30)
 
 
 def start(events: Events, demo: Pair, resolution: str, session: str) -> Any:

@@ -1,10 +1,22 @@
 import dataclasses
+import errno
+import os
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from PIL import Image
 
-from common.errors import CancelledError, ImageSizeError, OptionError
+from common.errors import (
+    BusyError,
+    CancelledError,
+    DiskFullError,
+    ImageSizeError,
+    OptionError,
+    UnreadableImageError,
+)
+from common.progress import Progress
 from common.types import Size
 from studio.service.fusion_service import FusionService, Photo, Wish
 from studio.service.jobs import JobState
@@ -12,8 +24,8 @@ from studio.service.jobs import JobState
 
 @pytest.fixture
 def demo(service: FusionService) -> tuple[Photo, Photo]:
-    target, source = (service.look_at(path) for path in service.demo_pair())
-    return target, source
+    jobs = service.look_at_demo("target"), service.look_at_demo("source")
+    return jobs[0].result(), jobs[1].result()
 
 
 def wish_for(demo: tuple[Photo, Photo], resolution: str = "original") -> Wish:
@@ -25,17 +37,20 @@ def test_the_demo_pair_is_fused_at_its_own_size(
 ) -> None:
     assert [len(photo.faces) for photo in demo] == [1, 1]
     job = service.submit(wish_for(demo))
-    result = job.result()
-    output = result.request.output.path
+    fused = job.result()
+    output = fused.result.request.output.path
     assert output.name == "astronaut-fused.jpg"
     assert service.storage.require(output) == output
     with Image.open(output) as picture:
         assert (picture.format, picture.size) == ("JPEG", (512, 512))
     assert job.status().state is JobState.DONE
+    assert fused.preview is not None
+    with Image.open(fused.preview) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (256, 256))
 
 
 def test_a_tier_is_the_longer_side(service: FusionService, demo: tuple[Photo, Photo]) -> None:
-    result = service.submit(wish_for(demo, "1024")).result()
+    result = service.submit(wish_for(demo, "1024")).result().result
     assert result.size == Size(1024, 1024)
     with Image.open(result.request.output.path) as picture:
         assert picture.size == (1024, 1024)
@@ -52,7 +67,7 @@ def test_sizes_are_told_before_the_start(service: FusionService) -> None:
 
 def test_the_smallest_face_is_the_configured_one(service: FusionService) -> None:
     assert service.smallest_face(Size(600, 400)) == 24
-    assert service.smallest_face(Size(4000, 6000)) == 120
+    assert service.smallest_face(Size(4000, 6040)) == 121  # as the detector rounds
 
 
 @pytest.mark.parametrize(
@@ -64,7 +79,7 @@ def test_wrong_values_are_refused_before_the_queue(
     wish = dataclasses.replace(wish_for(demo), **change)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=named):
         service.submit(wish)
-    assert service.queue.counts() == (0, 0)
+    assert service.queue.submit(lambda _: "free").result() == "free"
 
 
 def test_a_cancelled_fusion_leaves_no_file(
@@ -75,3 +90,89 @@ def test_a_cancelled_fusion_leaves_no_file(
     with pytest.raises(CancelledError):
         job.result()
     assert not list(tmp_path.rglob("*-fused*"))
+
+
+def folders(service: FusionService) -> set[str]:
+    return {path.name for path in service.storage.directory.iterdir()}
+
+
+def test_a_fusion_that_fails_or_is_not_begun_leaves_no_folder(
+    service: FusionService, demo: tuple[Photo, Photo]
+) -> None:
+    before = folders(service)
+    missing = dataclasses.replace(demo[0], path=demo[0].path.with_name("gone.jpg"))
+    assert service.submit(wish_for((missing, demo[1]))).wait(30)
+    assert folders(service) == before
+    release = threading.Event()
+    held = [service.queue.submit(lambda _: release.wait(30)) for _ in range(2)]
+    with pytest.raises(BusyError):
+        service.submit(wish_for(demo))
+    held[1].cancel()
+    waiting = service.submit(wish_for(demo))
+    waiting.cancel()
+    release.set()
+    assert held[0].wait(30)
+    assert folders(service) == before
+
+
+def test_a_refused_upload_is_deleted_and_nothing_stays(service: FusionService) -> None:
+    path = service.storage.new_file("letter.jpg")
+    path.write_text("Dear all,")
+    with pytest.raises(UnreadableImageError):
+        service.look_at(path).result()
+    assert folders(service) == set()
+
+
+def test_a_file_elsewhere_is_not_deleted(service: FusionService, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "folder" / "letter.jpg"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("Dear all,")
+    with pytest.raises(UnreadableImageError):
+        service.look_at(elsewhere).result()
+    assert elsewhere.exists()
+
+
+def test_an_analysis_can_be_cancelled_and_its_line_is_bounded(service: FusionService) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def work(progress: Progress) -> None:
+        begun.set()
+        release.wait(30)
+        progress.check()
+
+    held = [service.analyses.submit(work) for _ in range(2)]
+    assert begun.wait(30)
+    waiting = service.look_at_demo("target")
+    with pytest.raises(BusyError):
+        service.look_at_demo("source")
+    waiting.cancel()
+    with pytest.raises(CancelledError):
+        waiting.result()
+    for job in held:
+        job.cancel()
+    release.set()
+    assert service.look_at_demo("target").result().shown == Size(256, 256)
+
+
+def full_disk(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_result_without_a_preview_can_be_had_all_the_same(
+    service: FusionService, demo: tuple[Photo, Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_bytes", full_disk)  # the fusion does not write by this
+    fused = service.submit(wish_for(demo)).result()
+    assert fused.preview is None
+    with Image.open(fused.result.request.output.path) as picture:
+        picture.load()
+
+
+def test_a_full_disk_is_named_and_nothing_half_made_stays(
+    service: FusionService, demo: tuple[Photo, Photo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = folders(service)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(DiskFullError, match="disk"):
+        service.look_at_demo("target").result()
+    assert folders(service) == before

@@ -126,9 +126,8 @@ def test_a_full_line_refuses_with_a_sentence(queues: list[JobQueue]) -> None:
     running = queue.submit(gate)
     assert gate.begun.wait(SOON)
     waiting = [queue.submit(gate) for _ in range(2)]
-    with pytest.raises(BusyError, match="1 fusions are running and 2 are waiting"):
+    with pytest.raises(BusyError, match="1 running and 2 waiting"):
         queue.submit(gate)
-    assert queue.counts() == (1, 2)
     waiting[0].cancel()
     queue.submit(gate)  # the place is free again
     gate.open.set()
@@ -319,7 +318,6 @@ def test_shutdown_cancels_everything_and_takes_no_more() -> None:
     assert states == {JobState.CANCELLED}
     with pytest.raises(BusyError, match="shutting down"):
         queue.submit(Gate())
-    assert queue.counts() == (0, 0)
 
 
 def test_shutdown_says_when_a_worker_did_not_end() -> None:

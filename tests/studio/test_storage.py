@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import time
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FileMissingError, SettingsError
+from common.errors import DiskFullError, FileMissingError, ResourceError, SettingsError
 from studio.service import storage as storage_module
 from studio.service.storage import Storage, download_name
 
@@ -53,6 +54,41 @@ def test_only_files_of_this_run_may_be_named(tmp_path: Path) -> None:
     for path in (outside, link, other, gone, sneaky, inside.parent):
         with pytest.raises(FileMissingError, match="upload it again"):
             storage.require(path)
+
+
+@pytest.mark.parametrize("name", ["nul\0.jpg", "half\ud800.jpg", "n" * 5000, "", "loop"])
+def test_a_name_that_no_file_has_is_refused_like_any_other(tmp_path: Path, name: str) -> None:
+    storage = Storage(tmp_path, 24)
+    (storage.directory / "loop").symlink_to("loop")
+    with pytest.raises(FileMissingError, match="upload it again") as caught:
+        storage.require(f"{storage.directory}/{name}")
+    caught.value.message.encode()  # it can be sent to a browser
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, DiskFullError), (errno.EACCES, ResourceError)]
+)
+def test_failures_to_write_name_no_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[ResourceError]
+) -> None:
+    storage = Storage(tmp_path, 24)
+
+    def refuse(self: Path, **_: object) -> None:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ResourceError) as caught:
+        storage.new_file("a.jpg")
+    assert type(caught.value) is error
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_the_home_folder_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    storage = Storage(Path("~/studio"), 24)
+    assert storage.directory.is_relative_to(tmp_path / "studio")
+    with pytest.raises(SettingsError, match=r"storage\.directory.*~nobody-of-that-name"):
+        Storage(Path("~nobody-of-that-name/studio"), 24)
 
 
 def test_what_is_old_is_deleted_and_what_is_new_stays(tmp_path: Path) -> None:

@@ -4,14 +4,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import UnreadableImageError
+from common.errors import CancelledError, OutputError, UnreadableImageError
+from common.progress import Progress
 from common.types import Face, FaceQuality, Pose, Region, Size
 from fusion.request import FusionRequest, FusionResult, Output
 from preprocess.image_file import ImageFile
-from studio.page.preview import file_link, outline, preview_size, write_preview
-from studio.page.views import Loaded, busy_view, done_view, error_view, photo_view, sentence
-from studio.service.fusion_service import Photo
+from studio.page.views import (
+    busy_view,
+    done_view,
+    error_view,
+    file_link,
+    outline,
+    photo_view,
+    sentence,
+)
+from studio.service.fusion_service import Fused, Photo
 from studio.service.jobs import JobState, JobStatus
+from studio.service.preview import preview_size, write_preview
+
+STORAGE = Path("/my cache/run")
 
 
 def face_at(box: Region, index: int = 0) -> Face:
@@ -26,11 +37,10 @@ def face_at(box: Region, index: int = 0) -> Face:
     )
 
 
-def loaded(*boxes: Region) -> Loaded:
+def photo_with(*boxes: Region) -> Photo:
     faces = tuple(face_at(box, index) for index, box in enumerate(boxes))
-    return Loaded(
-        Photo(Path("/cache/run/abc/me.jpg"), Size(1000, 500), "jpeg", faces), "gradio_api/file=/p"
-    )
+    path = STORAGE / "abc" / "me.jpg"
+    return Photo(path, Size(1000, 500), "jpeg", faces, Path("/p.jpg"), Size(500, 250))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +59,7 @@ def test_previews_shrink_and_never_grow(size: Size, longest: int, expected: Size
 def test_a_preview_is_a_small_jpeg_of_the_picture(tmp_path: Path, astronaut: np.ndarray) -> None:
     picture, preview = tmp_path / "a.png", tmp_path / "preview.jpg"
     Image.fromarray(astronaut).save(picture)
-    write_preview(ImageFile.open(picture, max_megapixels=1), 256, preview)
+    write_preview(ImageFile.open(picture, max_megapixels=1), 256, preview, Progress())
     with Image.open(preview) as made:
         assert (made.format, made.size) == ("JPEG", (256, 256))
         wanted = np.asarray(Image.fromarray(astronaut).resize((256, 256), Image.Resampling.BOX))
@@ -62,7 +72,19 @@ def test_a_damaged_picture_makes_no_preview(tmp_path: Path, astronaut: np.ndarra
     Image.fromarray(astronaut).save(whole)
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(UnreadableImageError):
-        write_preview(ImageFile.open(half, max_megapixels=1), 256, tmp_path / "preview.jpg")
+        write_preview(
+            ImageFile.open(half, max_megapixels=1), 256, tmp_path / "preview.jpg", Progress()
+        )
+
+
+def test_a_preview_that_nobody_waits_for_is_not_made(tmp_path: Path, astronaut: np.ndarray) -> None:
+    picture, preview = tmp_path / "a.png", tmp_path / "preview.jpg"
+    Image.fromarray(astronaut).save(picture)
+    progress = Progress()
+    progress.cancel()
+    with pytest.raises(CancelledError):
+        write_preview(ImageFile.open(picture, max_megapixels=1), 256, preview, progress)
+    assert not preview.exists()
 
 
 def test_links_are_quoted() -> None:
@@ -81,15 +103,16 @@ def test_outlines_are_percentages_inside_the_picture() -> None:
 
 
 def test_the_largest_face_is_chosen_at_first() -> None:
-    view = photo_view(loaded(Region(0, 0, 9, 9), Region(20, 0, 5, 5)), "target", 24, 1600, "en")
+    view = photo_view(photo_with(Region(0, 0, 9, 9), Region(20, 0, 5, 5)), "target", 24, "en")
     assert view["chosen"] == [0]
     assert len(view["faces"]) == 2
     assert view["facts"] == "me.jpg · 1000 × 500 px"
+    assert (view["url"], view["width"], view["height"]) == ("gradio_api/file=/p.jpg", 500, 250)
     assert "message" not in view
 
 
 def test_a_picture_without_a_face_says_which_and_what_would_do() -> None:
-    view = photo_view(loaded(), "source", 24, 1600, "en")
+    view = photo_view(photo_with(), "source", 24, "en")
     assert view["chosen"] == []
     assert "source me.jpg" in view["message"]
     assert "24 pixels" in view["message"]
@@ -97,30 +120,31 @@ def test_a_picture_without_a_face_says_which_and_what_would_do() -> None:
 
 def test_progress_has_the_shape_of_the_target() -> None:
     status = JobStatus(JobState.RUNNING, 0, "render", 0.51239, stopping=True)
-    view = busy_view(status, loaded())
+    view = busy_view(status, photo_with())
     assert (view["stage"], view["fraction"], view["stopping"]) == ("render", 0.512, True)
     assert (view["width"], view["height"]) == (1000, 500)
 
 
-def result_for(target: Loaded, output: Path, used: tuple[int, ...]) -> FusionResult:
+def result_for(target: Photo, output: Path, used: tuple[int, ...]) -> Fused:
     output.write_bytes(b"x" * 1_240_000)
-    return FusionResult(
-        request=FusionRequest(target.photo.path, target.photo.path, Output(output)),
+    result = FusionResult(
+        request=FusionRequest(target.path, target.path, Output(output)),
         size=Size(2048, 1024),
         format="jpeg",
         engine="mesh",
         device="cpu",
-        faces=tuple((face, face.index in used) for face in target.photo.faces),
+        faces=tuple((face, face.index in used) for face in target.faces),
         seconds={"total": 1.26},
         peak_rss_mb=100.0,
         warnings=("the source face is blurred",),
     )
+    return Fused(result, output.with_name("p.jpg"))
 
 
 def test_a_result_says_what_was_done(tmp_path: Path) -> None:
-    target = loaded(Region(400, 0, 100, 100), Region(200, 0, 90, 90))
+    target = photo_with(Region(400, 0, 100, 100), Region(200, 0, 90, 90))
     output = tmp_path / "me-fused.jpg"
-    view = done_view(result_for(target, output, (0,)), target, tmp_path / "p.jpg", "en")
+    view = done_view(result_for(target, output, (0,)), target, "en")
     assert dict(view["facts"]) == {
         "fact_size": "2048 × 1024 px",
         "fact_file": "JPEG · 1.2 MB",
@@ -135,16 +159,42 @@ def test_a_result_says_what_was_done(tmp_path: Path) -> None:
 
 def test_the_divider_stays_in_the_picture(tmp_path: Path) -> None:
     for x, expected in ((0, 4.0), (900, 50.0)):
-        target = loaded(Region(x, 0, 100, 100))
+        target = photo_with(Region(x, 0, 100, 100))
         result = result_for(target, tmp_path / "o.jpg", (0,))
-        assert done_view(result, target, tmp_path / "p.jpg", "en")["divide"] == expected
+        assert done_view(result, target, "en")["divide"] == expected
+
+
+def test_a_result_without_a_preview_is_still_offered(tmp_path: Path) -> None:
+    target = photo_with(Region(0, 0, 100, 100))
+    fused = result_for(target, tmp_path / "o.jpg", (0,))
+    view = done_view(Fused(fused.result, None), target, "en")
+    assert view["after"] is None
+    assert view["link"].endswith("/o.jpg")
+    assert "no preview" in view["warnings"][-1]
 
 
 def test_errors_name_files_and_hide_folders() -> None:
-    path = Path("/cache/run/abc/me.jpg")
+    path = STORAGE / "abc" / "My photo (1).jpg"
     error = UnreadableImageError(f"{path} ends before the picture does")
-    assert sentence(error, (path,), "en") == "me.jpg ends before the picture does."
-    assert sentence(error, (path,), "zh").startswith("出错了：")
-    view = error_view(error, (path,), "en")
+    assert sentence(error, STORAGE, "en") == "My photo (1).jpg ends before the picture does."
+    assert sentence(error, STORAGE, "zh").startswith("出错了：")
+    view = error_view(error, STORAGE, "en")
     assert view["state"] == "empty"
-    assert "/cache" not in view["message"]
+    assert "cache" not in view["message"]
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (f"the output {STORAGE}/x/o.jpg is full", "The output o.jpg is full."),
+        (
+            "the model is missing in /root/.cache/models; get it",
+            "The model is missing in models; get it.",
+        ),
+        ("cannot open '/a/b/c.jpg': error", "Cannot open 'c.jpg': error."),
+        ("it needs 3 MB in /tmp, which has less", "It needs 3 MB in tmp, which has less."),
+        ("8 bits and/or 1 / 3 at http://a/b", "8 bits and/or 1 / 3 at http://a/b."),
+    ],
+)
+def test_no_folder_of_the_server_is_told(message: str, shown: str) -> None:
+    assert sentence(OutputError(message), STORAGE, "en") == shown

@@ -6,7 +6,11 @@ const say = (key, values = {}) =>
 const part = (name) => element.querySelector(`.ff-${name}`);
 const picker = part("picker");
 const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
-let uploads = 0; // an upload that was overtaken by a newer one is forgotten
+// Uploads are numbered, and an answer carries its upload's number: the newest one is shown.
+let count = 0; // given out
+let newest = 0; // the newest upload; an older one that is still on its way is forgotten
+let asked = 0; // the newest one that the server was asked to look at
+let answered = 0; // the newest one that it has answered
 
 part("title").textContent = say(props.title_key);
 part("prompt").textContent = say(props.prompt_key);
@@ -19,31 +23,49 @@ for (const name of ["replace", "remove"]) {
 part("file").setAttribute("aria-label", say(props.title_key));
 part("faces").setAttribute("aria-label", say("faces_group"));
 
-function show(state, message = "") {
+function show(state, busy = "") {
   picker.dataset.state = state;
-  part("busy").textContent = state === "busy" ? message : "";
-  part("alert").textContent = state === "busy" ? "" : message;
+  part("busy").textContent = busy;
   picker.setAttribute("aria-busy", String(state === "busy"));
 }
 
+function complain(message) {
+  part("alert").textContent = message;
+}
+
+// The value becomes another one, for only a change of it is shown, also when Clear repeats it.
+function mark() {
+  props.value = { ...props.value, awaited: newest };
+}
+
+function forgetUploads() {
+  newest = asked = ++count;
+}
+
 async function take(files) {
-  if (files.length > 1) return show(picker.dataset.state, say("one_file"));
+  if (files.length > 1) return complain(say("one_file"));
   const file = files[0];
   if (!file) return;
-  const number = ++uploads;
   if (file.size > props.max_upload_mb * 1e6) {
     const values = { name: file.name, size: megabytes(file.size), limit: props.max_upload_mb };
-    return show(props.value?.url ? "ready" : "empty", say("too_large", values));
+    return complain(say("too_large", values));
   }
+  const number = (newest = ++count);
+  mark();
+  complain("");
   show("busy", say("uploading"));
   try {
     const { path } = await upload(file);
-    if (number !== uploads) return;
+    if (number !== newest) return;
+    asked = number;
     show("busy", say("looking"));
-    trigger("upload", { path });
+    trigger("upload", { path, number });
   } catch (error) {
-    if (number !== uploads) return;
-    show(props.value?.url ? "ready" : "empty", say("upload_failed", { name: file.name }));
+    if (number !== newest) return;
+    newest = asked;
+    if (answered === asked) draw();
+    else show("busy", say("looking"));
+    complain(say("upload_failed", { name: file.name }));
   }
 }
 
@@ -52,11 +74,11 @@ function toggle(index) {
   if (!props.several) chosen.clear();
   if (!chosen.delete(index)) chosen.add(index);
   props.value = { ...props.value, chosen: [...chosen].sort((a, b) => a - b) };
-  mark();
+  markChosen();
   trigger("choose", { chosen: props.value.chosen });
 }
 
-function mark() {
+function markChosen() {
   for (const [index, face] of [...part("faces").children].entries()) {
     face.setAttribute("aria-checked", String(props.value.chosen.includes(index)));
   }
@@ -84,8 +106,18 @@ function faceButton(box, index, count) {
 }
 
 function render() {
+  const answer = props.value?.upload ?? asked;
+  if (answer < asked) {
+    if (answered === asked) trigger("remove", {}); // it came after Clear: the server is told
+    return;
+  }
+  answered = asked;
+  if (newest === asked) draw();
+  else mark(); // a newer upload is on its way
+}
+
+function draw() {
   const value = props.value;
-  uploads += 1;
   part("facts").textContent = value?.facts ?? "";
   part("facts").title = value?.facts ?? "";
   const faces = value?.faces ?? [];
@@ -98,13 +130,14 @@ function render() {
     part("image").alt = value.name;
     part("image").width = value.width;
     part("image").height = value.height;
-    mark();
+    markChosen();
   } else {
     part("image").removeAttribute("src");
   }
+  complain(value?.message ?? "");
   if (value?.busy) return show("busy", say("looking"));
   part("hint").textContent = faces.length > 1 ? say(props.hint_key) : "";
-  show(value?.url ? "ready" : "empty", value?.message ?? "");
+  show(value?.url ? "ready" : "empty");
 }
 
 part("file").addEventListener("change", (event) => {
@@ -115,8 +148,11 @@ for (const name of ["drop", "replace"]) {
   part(name).addEventListener("click", () => part("file").click());
 }
 part("remove").addEventListener("click", () => {
-  uploads += 1;
+  forgetUploads();
   trigger("remove", {});
+});
+document.addEventListener("click", (event) => {
+  if (event.target.closest("#ff-clear, #ff-demo")) forgetUploads();
 });
 picker.addEventListener("dragover", (event) => {
   event.preventDefault();

@@ -51,7 +51,8 @@ function showProgress(value) {
 }
 
 function showResult(value) {
-  for (const side of ["before", "after"]) {
+  part("compare").parentElement.hidden = !value.after;
+  for (const side of value.after ? ["before", "after"] : []) {
     part(side).src = value[side];
     part(side).alt = say(side);
     part(side).draggable = false;
