@@ -18,7 +18,7 @@ import click
 
 from common.errors import CancelledError, OptionError, StudioError
 from common.progress import Progress
-from common.settings import load_settings
+from common.settings import Settings, load_settings
 
 # numpy, OpenCV and libvips are imported inside the commands, so that --help and a wrong option
 # answer at once.
@@ -84,6 +84,7 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
 ) -> None:
     """Fuse the source's face into the target and write the output file."""
     settings = load_settings()
+    _look_at_headers((target, source), settings)
     from fusion import request as ask
     from fusion.engines.registry import create_engine
     from fusion.pipeline import build_pipeline
@@ -116,6 +117,7 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
 def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
     """List the faces of a picture, the largest first."""
     settings = load_settings()
+    _look_at_headers((image,), settings)
     from fusion.pipeline import build_pipeline, detection_report
     from fusion.request import Detection
 
@@ -154,6 +156,14 @@ def _reported(command: Callable[[], Any]) -> int:
         return code if isinstance(code, int) else 0
     _print_line(failure.as_dict(), sys.stderr)
     return failure.exit_code
+
+
+def _look_at_headers(files: tuple[Path, ...], settings: Settings) -> None:
+    """Refuse what a header tells is unusable before the large libraries are loaded."""
+    from preprocess.image_file import ImageFile
+
+    for file in files:
+        ImageFile.open(file, max_megapixels=settings.limits.max_megapixels)
 
 
 @contextmanager

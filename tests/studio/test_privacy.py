@@ -1,10 +1,10 @@
-import asyncio
 from typing import Any
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from studio.page.privacy import PrivateResponses
+from tests.studio.loops import run
 
 PAGE = (
     b'<head>\n\t<meta property="og:title" content="Gradio" />\n'
@@ -32,7 +32,7 @@ def get(path: str, body: bytes = PAGE) -> tuple[int, dict[str, str], bytes]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
-    asyncio.run(PrivateResponses(application)(scope, receive, send))
+    run(PrivateResponses(application)(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:])
 

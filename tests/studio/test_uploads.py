@@ -1,4 +1,3 @@
-import asyncio
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -8,6 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from studio.page.uploads import AROUND_FILE, KEPT_FREE, BoundedUploads
+from tests.studio.loops import run
 
 LIMIT = 3_000_000
 Usage = namedtuple("Usage", ["total", "used", "free"])
@@ -82,19 +82,19 @@ async def post(
 def test_a_request_is_bounded(
     bounded: BoundedUploads, application: Application, length: str | None, status: int
 ) -> None:
-    assert asyncio.run(post(bounded, length)) == status
+    assert run(post(bounded, length)) == status
     assert application.asked == (status == 200)
 
 
 @pytest.mark.usefixtures("free")
 def test_a_slash_is_no_way_around(bounded: BoundedUploads) -> None:
-    assert asyncio.run(post(bounded, "9999999", "/gradio_api/upload/")) == 413
+    assert run(post(bounded, "9999999", "/gradio_api/upload/")) == 413
 
 
 def test_the_disk_is_not_filled(bounded: BoundedUploads, free: list[int]) -> None:
     free[0] = KEPT_FREE + 1000
-    assert asyncio.run(post(bounded, "1000")) == 200
-    assert asyncio.run(post(bounded, "1001")) == 507
+    assert run(post(bounded, "1000")) == 200
+    assert run(post(bounded, "1001")) == 507
 
 
 def test_uploads_on_their_way_count(
@@ -107,11 +107,11 @@ def test_uploads_on_their_way_count(
         second.append(await post(bounded, "1000"))
 
     application.meanwhile = meanwhile
-    assert asyncio.run(post(bounded, "1000")) == 200
+    assert run(post(bounded, "1000")) == 200
     assert second == [507]
-    assert asyncio.run(post(bounded, "1000")) == 200  # the first is through
+    assert run(post(bounded, "1000")) == 200  # the first is through
 
 
 @pytest.mark.usefixtures("free")
 def test_everything_else_passes(bounded: BoundedUploads) -> None:
-    assert asyncio.run(post(bounded, None, "/gradio_api/queue/join")) == 200
+    assert run(post(bounded, None, "/gradio_api/queue/join")) == 200
