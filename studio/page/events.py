@@ -18,7 +18,7 @@ import gradio as gr
 from common.errors import CancelledError, DeadlineError, ImageSizeError, OptionError, StudioError
 from common.types import Size
 from preprocess.resolution import ORIGINAL, TIERS
-from studio.page.session_jobs import SessionJobs, Slot
+from studio.page.session_jobs import SessionJobs
 from studio.page.texts import Language, language_of, say
 from studio.page.views import (
     EMPTY_PICKER,
@@ -160,6 +160,10 @@ class Events:
         if job is not None:
             job.cancel()
 
+    def clear(self, request: gr.Request) -> None:
+        """Stop all that the session waits for; it goes on from the beginning."""
+        self._jobs.clear(str(request.session_hash))
+
     def forget(self, request: gr.Request) -> None:
         """Stop all that the session waits for and let nothing more be said about it."""
         self._jobs.forget(str(request.session_hash))
@@ -168,7 +172,7 @@ class Events:
         """A handler for when looking at photographs could not be begun or broke unforeseen."""
 
         def apologise(request: gr.Request) -> tuple[Any, ...]:
-            if self._is_withdrawn(request, roles):
+            if self._jobs.are_withdrawn(str(request.session_hash), roles):
                 return (gr.skip(),) * (2 * len(roles))
             return (None, {"message": say(_language(request), "unexpected")}) * len(roles)
 
@@ -176,17 +180,9 @@ class Events:
 
     def apologise_for_fusion(self, request: gr.Request) -> StageUpdate:
         """Likewise for a fusion."""
-        if self._is_withdrawn(request, ("fusion",)):
+        if self._jobs.are_withdrawn(str(request.session_hash), ("fusion",)):
             return gr.skip(), gr.skip(), gr.skip()
         return _stopped(EMPTY_STAGE | {"message": say(_language(request), "unexpected")})
-
-    def _is_withdrawn(self, request: gr.Request, slots: tuple[Slot, ...]) -> bool:
-        """Gradio tells of an event that Clear cancelled as of one that failed.
-
-        One that failed has no job, or not any more.
-        """
-        session = str(request.session_hash)
-        return any(self._jobs.find(session, slot) is not None for slot in slots)
 
     def _look_at(self, role: Role, event: gr.EventData, request: gr.Request) -> Seen:
         language, session = _language(request), str(request.session_hash)

@@ -245,7 +245,7 @@ def _wire_fusion(
     started.failure(events.apologise_for_fusion, outputs=outputs, queue=False, **quiet)
     parts.cancel.click(events.cancel, queue=False, **quiet)
     # Cancelled for the browser as well, so that no late report undoes the clearing.
-    parts.clear.click(events.forget, cancels=[*looks, started], queue=False, **quiet).then(
+    parts.clear.click(events.clear, cancels=[*looks, started], queue=False, **quiet).then(
         partial(_reset, ratio),
         outputs=[
             photos.target,
