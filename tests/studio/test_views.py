@@ -188,7 +188,7 @@ def test_errors_name_files_and_hide_folders() -> None:
     [
         (f"the output {STORAGE}/x/o.jpg is full", "The output o.jpg is full."),
         (
-            "the model is missing in /root/.cache/models; get it",
+            "the model is missing in /home/anna/.cache/models; get it",
             "The model is missing in models; get it.",
         ),
         ("cannot open '/a/b/c.jpg': error", "Cannot open 'c.jpg': error."),
