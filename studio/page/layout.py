@@ -178,19 +178,19 @@ def _picker(role: Role, max_upload_mb: int, several: bool) -> gr.HTML:
 
 def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: float) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # What a later answer makes true must not be left out because an earlier one is being asked.
+    current = quiet | {"queue": False, "trigger_mode": "always_last"}
     ready = {
         "fn": events.ready,
         "inputs": [photos.target, photos.source, parts.target, parts.source],
         "outputs": parts.start,
-        "queue": False,
-        **quiet,
+        **current,
     }
     sizes = {
         "fn": events.sizes,
         "inputs": [photos.target, parts.resolution],
         "outputs": parts.resolution,
-        "queue": False,
-        **quiet,
+        **current,
     }
     looks = []
     target, source = (photos.target, parts.target), (photos.source, parts.source)
