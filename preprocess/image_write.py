@@ -228,7 +228,7 @@ def run_with_progress(image: pyvips.Image, work: Callable[[], Any], progress: Pr
         try:
             while not wait([future], _POLL_S).done:
                 progress.advance(done)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the encoder must end before the pool is left
             image.set_kill(True)
             raise
     return future.result()

@@ -114,8 +114,8 @@ def relight(encoded: FloatArray, lack: FloatArray, level: FloatArray) -> FloatAr
     Above the local level the lack is added, so that detail and highlights are not amplified.
     Below it, it is added in proportion, so that black stays black: pupils and brows neither
     grey on a brighter target nor, with a third of it added in any case, are they cut off on a
-    darker one. Adding encoded values alone beat the other three of {add, multiply} x {encoded,
-    linear} in likeness and light (docs/decisions.md has the figures); this removes its veil.
+    darker one. Of {add, multiply} x {encoded, linear}, adding encoded values comes nearest to the
+    target's light at no loss of likeness (docs/decisions.md); this removes its veil.
 
     Args:
         encoded, lack, level: H x W x 3 float32; see `light_maps`.

@@ -182,7 +182,7 @@ class FusionService:
             )
             try:
                 return self._fuse(request, progress)
-            except BaseException:
+            except BaseException:  # raised again: however it ends, no half result stays
                 self.storage.discard(output.path)
                 raise
 
@@ -200,7 +200,7 @@ class FusionService:
         try:
             image, faces = pipeline.detect(path, self._detection(), progress)
             shown = self._write_preview(image, preview, progress)
-        except BaseException as error:
+        except BaseException as error:  # raised again, like a fusion's
             self.storage.discard(preview)
             # Uploads of the same content share a file: it goes only if nobody can use it.
             if isinstance(error, InputError):
