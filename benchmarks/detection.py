@@ -116,7 +116,8 @@ def detect_in(
     image: ImageFile, networks: CountingNetworks, min_face: int | None
 ) -> list[Detection]:
     """What the face finder does before it measures the faces."""
-    return detect(image, look_over(image), networks, THRESHOLD, min_face, Progress())
+    image, overview = look_over(image)
+    return detect(image, overview, networks, THRESHOLD, min_face, Progress())
 
 
 def seconds_of(cost: Cost, file: Path, min_face: int | None) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from fusion.engines.base import Capabilities, Engine, FaceView
 from fusion.engines.mesh import MeshEngine
 from fusion.field import FusionField
 from fusion.request import Blend
+from preprocess import transfer
 from preprocess.window import Window, scaled_size
 
 SIGMA = 0.125  # of the face's width
@@ -84,10 +85,10 @@ class Variant:
         lit = self._changed(self._numbers(encoded), change)
         if self.linear:
             return np.clip(lit, 0.0, 1.0)
-        return light.to_linear(light.shoulder(lit) if self.bent else lit)
+        return transfer.to_linear(light.shoulder(lit) if self.bent else lit)
 
     def _numbers(self, encoded: FloatArray) -> FloatArray:
-        return light.to_linear(encoded) if self.linear else encoded
+        return transfer.to_linear(encoded) if self.linear else encoded
 
     def _changed(self, values: FloatArray, change: FloatArray) -> FloatArray:
         return values * change if self.multiply else values + change
@@ -175,8 +176,8 @@ class VariantField:
         maps = self._grid.sample(self._maps, region, self._target, at)
         warped = warp.sample(self._source, np.moveaxis(maps[:2], 0, -1))
         lit = self._variant.apply(warped, np.moveaxis(maps[2:], 0, -1))
-        base = light.to_linear(tile)
-        return np.where(weight > 0, light.to_encoded(base + weight * (lit - base)), tile)
+        base = transfer.to_linear(tile)
+        return np.where(weight > 0, transfer.to_encoded(base + weight * (lit - base)), tile)
 
 
 def main() -> None:

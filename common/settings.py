@@ -15,6 +15,8 @@ from common.errors import SettingsError
 DEFAULT_FILE = Path(__file__).resolve().parent.parent / "config.yaml"
 PREFIX = "STUDIO_"
 SEPARATOR = "__"
+MAX_MEMORY_RANGE = (300, 1_000_000)
+"""MiB that a fusion may be limited to; below that the libraries alone do not fit."""
 MIN_FACE_RANGE = (24, 100_000)
 """Pixels that the smallest face may be set to."""
 
@@ -33,6 +35,7 @@ class Server(Group):
 
 class Limits(Group):
     max_megapixels: float = Field(390.0, gt=0)
+    max_memory_mb: int | None = Field(None, ge=MAX_MEMORY_RANGE[0], le=MAX_MEMORY_RANGE[1])
     concurrent: int = Field(2, ge=1, le=3)
     queue: int = Field(16, ge=0)
     deadline_s: float = Field(120.0, gt=0)
@@ -49,7 +52,8 @@ class FusionSettings(Group):
 
 
 class OutputSettings(Group):
-    quality: int = Field(95, ge=1, le=100)
+    quality: int | None = Field(None, ge=1, le=100)
+    jpeg_graft: Literal["auto", "always", "never"] = "auto"
 
 
 class PageSettings(Group):

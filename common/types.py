@@ -63,6 +63,11 @@ class Region:
         return self.y + self.height
 
     @property
+    def size(self) -> Size:
+        """Of a region that is not empty."""
+        return Size(self.width, self.height)
+
+    @property
     def is_empty(self) -> bool:
         return self.width <= 0 or self.height <= 0
 

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from common.errors import MemoryLimitError, NoFaceError, OptionError
 from common.progress import Progress
 from common.settings import Settings
-from common.types import Face, PixelArray, Region, Size
+from common.types import Face, Region
 from fusion.advice import warnings_for
 from fusion.engines.base import Engine, FaceView
-from fusion.field import BLOCK, FusionField
-from fusion.memory import peak_rss_mb, return_large_blocks
+from fusion.field import FusionField
+from fusion.memory import Budget, peak_rss_mb, resident_mb, return_large_blocks
+from fusion.rendering import memory_errors, render
 from fusion.request import (
     Detection,
     FaceSelection,
     FusionRequest,
     FusionResult,
+    Output,
     check_choice,
     face_report,
 )
+from preprocess.auto_resolution import choose_resolution
+from preprocess.delivery import Delivered, Wishes, plan_delivery
 from preprocess.face_models import model_directory
 from preprocess.faces import FaceFinder
-from preprocess.image_file import ImageFile, Patch, check_output, output_format
-from preprocess.resolution import output_size
-from preprocess.window import Window, scaled_size
+from preprocess.frame import Frame, plan_frame
+from preprocess.image_file import ImageFile, check_output, output_format
+from preprocess.resolution import AUTO, output_size
 
 _STAGES = ("total", "read", "detect", "prepare", "render", "write")
 _VIEW_MARGIN = 0.4  # of the face's size, around its box
 _SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
-_RENDER_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +49,15 @@ class _Plan:
 
     target: ImageFile
     source: ImageFile
-    at: Size
     pairs: tuple[tuple[Face, Face], ...]  # source face, target face
+    frame: Frame
+    budget: Budget
+    notes: tuple[str, ...]
 
     @property
     def scale(self) -> float:
         """Output pixels per target pixel."""
-        return self.at.longer / self.target.size.longer
+        return self.frame.at.longer / self.target.size.longer
 
 
 class Pipeline:
@@ -83,7 +86,7 @@ class Pipeline:
             with progress.stage("read"):
                 image = ImageFile.open(path, max_megapixels=self._max_megapixels)
             with progress.stage("detect"):
-                faces = self._find(image, detection, progress)
+                _, faces = self._find(image, detection, progress)
         return image, faces
 
     def run(self, request: FusionRequest, engine: Engine, progress: Progress) -> FusionResult:
@@ -104,44 +107,86 @@ class Pipeline:
                 fields = [
                     self._prepare(plan, pair, engine, request, progress) for pair in plan.pairs
                 ]
-            patches = _render(plan.target, plan.at, fields, progress)
-            with progress.stage("write"):
-                lost = _write(plan, request, patches, progress)
+            delivered = _deliver(plan, request.output, fields, progress)
         used = {target.index for _, target in plan.pairs}
         return FusionResult(
             request=request,
-            size=plan.at,
+            size=plan.frame.size,
             format=output_format(request.output.path),
             engine=engine.capabilities.name,
             device=engine.capabilities.device,
             faces=tuple((face, face.index in used) for face in faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
-            peak_rss_mb=peak_rss_mb(),
-            warnings=(*warnings_for(plan.pairs, plan.source.size, plan.scale), *lost),
+            peak_rss_mb=max(peak_rss_mb(), resident_mb() + delivered.extra_mb),
+            written=delivered.written,
+            notes=plan.notes,
+            warnings=(
+                *plan.target.header.warnings,
+                *plan.source.header.warnings,
+                *warnings_for(plan.pairs, plan.source.size, plan.scale),
+                *delivered.warnings,
+            ),
         )
 
     def _plan(self, request: FusionRequest, progress: Progress) -> tuple[_Plan, tuple[Face, ...]]:
+        budget = Budget.of(request.max_memory_mb)
+        output, limit = request.output, self._max_megapixels
         with progress.stage("read"):
             target, source = (
-                ImageFile.open(path, max_megapixels=self._max_megapixels)
+                ImageFile.open(path, max_megapixels=limit)
                 for path in (request.target, request.source)
             )
-            at = output_size(target.size, request.output.resolution, self._max_megapixels)
-            check_output(request.output.path, at)
+            resolution = output.resolution
+            known = None
+            if resolution != AUTO:
+                known = output_size(target.size, resolution, limit, output.fit)
+            check_output(output.path, known)
         with progress.stage("detect"):
-            found = []
-            for role, image in (("target", target), ("source", source)):
-                faces = self._find(image, request.detection, progress)
-                if not faces:
-                    raise NoFaceError(
-                        f"no face was found in the {role} picture {image.path}; use a picture that "
-                        "shows a face clearly, or lower the threshold"
-                    )
-                found.append(faces)
-        pairs = _choose(request.faces, *found)
-        return _Plan(target, source, at, pairs), found[0]
+            # Side by side: one decodes while the other's networks run.
+            with ThreadPoolExecutor(1) as beside:
+                looking = beside.submit(
+                    self._find_some, source, "source", request.detection, progress
+                )
+                target, faces = self._find_some(target, "target", request.detection, progress)
+                source, others = looking.result()
+        pairs = _choose(request.faces, faces, others)
+        notes: tuple[str, ...] = ()
+        if resolution == AUTO:
+            sizes = [(to.quality.size, of.quality.size) for of, to in pairs]
+            choice = choose_resolution(target.size, sizes, budget.spare_mb(), limit, output.fit)
+            resolution, notes = choice.resolution, (choice.reason,)
+        boxes = [face.box for _, face in pairs]
+        frame = plan_frame(target.size, resolution, output.fit, boxes, limit)
+        check_output(output.path, frame.size)
+        plan = _Plan(
+            target=target.keeping_only(boxes),
+            source=source.keeping_only([face.box for face, _ in pairs]),
+            pairs=pairs,
+            frame=frame,
+            budget=budget,
+            notes=notes,
+        )
+        return plan, faces
 
-    def _find(self, image: ImageFile, detection: Detection, progress: Progress) -> tuple[Face, ...]:
+    def _find_some(
+        self, image: ImageFile, role: str, detection: Detection, progress: Progress
+    ) -> tuple[ImageFile, tuple[Face, ...]]:
+        """Likewise, but at least one.
+
+        Raises:
+            NoFaceError: There is none.
+        """
+        image, faces = self._find(image, detection, progress)
+        if not faces:
+            raise NoFaceError(
+                f"no face was found in the {role} picture {image.path}; use a picture that "
+                "shows a face clearly, or lower the threshold"
+            )
+        return image, faces
+
+    def _find(
+        self, image: ImageFile, detection: Detection, progress: Progress
+    ) -> tuple[ImageFile, tuple[Face, ...]]:
         return self._finder.find(image, detection.threshold, detection.min_face, progress)
 
     def _prepare(
@@ -156,9 +201,11 @@ class Pipeline:
         shown = target.quality.size * plan.scale
         with progress.stage("read"):
             wanted = engine.capabilities.analysis_px / target.quality.size
-            seen = _view(plan.target, target, wanted, stored=True)
+            window = plan.target.view(_surroundings(target), wanted)
+            seen = FaceView(target, window, plan.target.size)
             wanted = _SOURCE_RESERVE * shown / source.quality.size
-            given = _view(plan.source, source, wanted, stored=False)
+            window = plan.source.view_for(plan.target, _surroundings(source), wanted)
+            given = FaceView(source, window, plan.source.size)
         with progress.stage("prepare"):
             return engine.prepare(given, seen, request.blend, progress)
 
@@ -185,7 +232,7 @@ def detection_report(image: ImageFile, faces: Sequence[Face], progress: Progress
         "faces": [face_report(face) for face in faces],
         "seconds": {name: round(value, 4) for name, value in progress.seconds.items()},
         "peak_rss_mb": round(peak_rss_mb(), 1),
-        "warnings": [],
+        "warnings": list(image.header.warnings),
     }
 
 
@@ -211,98 +258,36 @@ def _choose(
     return tuple(chosen)
 
 
-def _view(image: ImageFile, face: Face, factor: float, *, stored: bool) -> FaceView:
-    """A face and its surroundings at ``factor`` (at most 1) of the picture's size."""
-    at = scaled_size(image.size, min(1.0, factor))
-    margin = round(max(face.box.width, face.box.height) * _VIEW_MARGIN)
-    region = (
-        face.box.grow(margin)
-        .clip(image.size)
-        .scale(at.width / image.size.width, at.height / image.size.height)
-        .clip(at)
-    )
-    pixels = image.read(region, at) if stored else image.read_srgb(region, at)
-    return FaceView(face, Window.of(pixels, region, at, image.size), image.size)
+def _surroundings(face: Face) -> Region:
+    """A face and what an engine wants to see around it; it may reach over the picture's edge."""
+    return face.box.grow(round(max(face.box.width, face.box.height) * _VIEW_MARGIN))
 
 
-def _render(
-    target: ImageFile, at: Size, fields: Sequence[FusionField], progress: Progress
-) -> list[Patch]:
-    """All changed pixels of the output, as patches that do not overlap each other."""
-    bounds = [field.bounds(at) for field in fields]
-    regions = _merged([region for region in bounds if not region.is_empty])
-    total = sum(region.pixels for region in regions)
-    done = 0
-    patches = []
-    with ThreadPoolExecutor(min(_RENDER_THREADS, os.cpu_count() or 1)) as threads:
-        for region in regions:
-            with progress.stage("read"):
-                pixels = target.read(region, at)
-            with progress.stage("render"):
-                tiles = list(region.blocks(BLOCK))
-                work = [
-                    threads.submit(_render_tile, pixels, tile, region, fields, at) for tile in tiles
-                ]
-                try:
-                    for tile, one in zip(tiles, work, strict=True):
-                        one.result()
-                        done += tile.pixels
-                        progress.advance(done / total)
-                finally:
-                    for one in work:
-                        one.cancel()
-            patches.append(Patch(region, pixels))
-    return patches
-
-
-def _render_tile(
-    pixels: PixelArray, tile: Region, region: Region, fields: Sequence[FusionField], at: Size
-) -> None:
-    """Fuse one tile of ``pixels`` (which cover ``region``) in place, field after field."""
-    highest = np.float32(np.iinfo(pixels.dtype).max)
-    place = tile.within(region)
-    values = pixels[place].astype(np.float32) / highest
-    for field in fields:
-        if not field.bounds(at).intersect(tile).is_empty:
-            values = field.render(values, tile, at)
-    pixels[place] = np.rint(np.clip(values, 0.0, 1.0) * highest).astype(pixels.dtype)
-
-
-def _merged(regions: list[Region]) -> list[Region]:
-    """Overlapping regions joined until none overlap: each pixel is read and written once."""
-    done: list[Region] = []
-    for region in regions:
-        joined = region
-        while touching := [other for other in done if not other.intersect(joined).is_empty]:
-            for other in touching:
-                done.remove(other)
-                joined = joined.union(other)
-        done.append(joined)
-    return done
-
-
-def _write(
-    plan: _Plan, request: FusionRequest, patches: list[Patch], progress: Progress
-) -> tuple[str, ...]:
-    output = request.output
-    same = plan.at == plan.target.size and output_format(output.path) == plan.target.format
-    if not patches and same:
-        plan.target.copy_to(output.path)
-        return ()
-    return plan.target.write(output.path, plan.at, patches, output.quality, progress)
+def _deliver(
+    plan: _Plan, output: Output, fields: Sequence[FusionField], progress: Progress
+) -> Delivered:
+    """Render and write."""
+    wishes = Wishes(output.path, output.quality, output.graft)
+    delivery = plan_delivery(plan.target, plan.frame, wishes, plan.budget.spare_mb())
+    at, window = plan.frame.at, plan.frame.window.clip(plan.frame.at)
+    with ExitStack() as stack:
+        with progress.stage("read"):
+            base = stack.enter_context(plan.target.rendition(at, progress))
+        patches = render(base, fields, window, plan.budget, progress)
+        with progress.stage("write"):
+            return delivery.write(base, patches, progress)
 
 
 @contextmanager
 def _memory_errors() -> Iterator[None]:
     """Memory that runs out in Python or OpenCV becomes a `MemoryLimitError`."""
     try:
-        yield
+        with memory_errors():
+            yield
     except MemoryError as error:
-        raise MemoryLimitError(_NO_MEMORY) from error
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryLimitError(_NO_MEMORY) from error
-        raise
+        raise MemoryLimitError(
+            "the memory was not enough for this fusion; choose a smaller output resolution"
+        ) from error
 
 
 @contextmanager
@@ -313,6 +298,3 @@ def _whole(progress: Progress) -> Iterator[None]:
         yield
     finally:
         progress.seconds["total"] = time.perf_counter() - started
-
-
-_NO_MEMORY = "the memory was not enough for this fusion; choose a smaller output resolution"

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import OptionError
-from common.settings import MIN_FACE_RANGE
+from common.settings import MAX_MEMORY_RANGE, MIN_FACE_RANGE
 from common.types import Face, Size
-from preprocess.resolution import ORIGINAL, Resolution
+from preprocess.resolution import FITS, ORIGINAL, Resolution
 
 _INDEX_DIGITS = 6  # of the number of a face
 
 MODES = ("normal",)
+GRAFTS = ("auto", "always", "never")
+"""auto: where it is possible and its memory fits; always: an error where it is not."""
 
 
 def check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
@@ -112,22 +114,33 @@ class Blend:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the result goes and in which size.
+    """Where the result goes, in which size and how it is encoded.
 
-    path: its suffix decides the format. quality: 1-100, for lossy formats.
+    path: its suffix decides the format. fit: how the target fills the size, one of `FITS`.
+    quality: 1-100, for lossy formats; None for that of a JPEG target, else 95. graft: whether
+    only the changed blocks of a JPEG are replaced, one of `GRAFTS`.
     """
 
     path: Path
     resolution: Resolution = ORIGINAL
-    quality: int = 95
+    fit: str = "keep"
+    quality: int | None = None
+    graft: str = "auto"
 
     def __post_init__(self) -> None:
-        check_range("quality", self.quality, 1, 100)
+        check_choice("fit", self.fit, FITS)
+        check_choice("jpeg-graft", self.graft, GRAFTS)
+        if self.quality is not None:
+            check_range("quality", self.quality, 1, 100)
 
 
 @dataclass(frozen=True, slots=True)
 class FusionRequest:
-    """One fusion: ``source``'s face into ``target``."""
+    """One fusion: ``source``'s face into ``target``.
+
+    max_memory_mb: what all processes of the fusion may hold together, MiB; None leaves it to
+    the memory that is free.
+    """
 
     target: Path
     source: Path
@@ -135,11 +148,21 @@ class FusionRequest:
     blend: Blend = field(default_factory=Blend)
     faces: FaceSelection = field(default_factory=FaceSelection)
     detection: Detection = field(default_factory=Detection)
+    max_memory_mb: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_memory_mb is not None:
+            check_range("max-memory-mb", self.max_memory_mb, *MAX_MEMORY_RANGE)
 
 
 @dataclass(frozen=True, slots=True)
 class FusionResult:
-    """What was done; ``as_dict`` is the command line's JSON line."""
+    """What was done; ``as_dict`` is the command line's JSON line.
+
+    written: how the file came about: 'copied' byte for byte, 'grafted' (only the JPEG blocks
+    under the faces are new) or 'encoded'. notes: what was decided on the person's behalf, and
+    why; warnings: what may disappoint.
+    """
 
     request: FusionRequest
     size: Size
@@ -149,6 +172,8 @@ class FusionResult:
     faces: tuple[tuple[Face, bool], ...]
     seconds: dict[str, float]
     peak_rss_mb: float
+    written: str
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -164,6 +189,8 @@ class FusionResult:
             "faces": [face_report(face) | {"used": used} for face, used in self.faces],
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "written": self.written,
+            "notes": list(self.notes),
             "warnings": list(self.warnings),
         }
 

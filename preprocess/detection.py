@@ -67,11 +67,15 @@ def smallest_face(size: Size, min_face: int | None) -> int:
     return min_face if min_face is not None else max(SMALLEST_FACE, round(size.longer / 50))
 
 
-def look_over(image: ImageFile) -> Window:
-    """The whole picture with a longer side of at most `OVERVIEW_SIDE` px, in one decoding."""
-    at = scaled_size(image.size, min(1.0, OVERVIEW_SIDE / image.size.longer))
-    whole = Region.whole(at)
-    return Window.of(image.read_srgb(whole, at), whole, at, image.size)
+def look_over(image: ImageFile) -> tuple[ImageFile, Window]:
+    """The whole picture with a longer side of at most `OVERVIEW_SIDE` px, in one decoding.
+
+    Returns:
+        The picture with that copy in memory, and the copy in sRGB.
+    """
+    factor = min(1.0, OVERVIEW_SIDE / image.size.longer)
+    image = image.keeping([Region.whole(image.size)], factor)
+    return image, image.view_srgb(Region.whole(image.size), factor)
 
 
 def detect(
@@ -88,7 +92,7 @@ def detect(
     rotations are looked at whenever no face is certain, not only when there is none.
 
     Args:
-        overview: What `look_over` answers for the picture.
+        overview: The copy that `look_over` answers for the picture.
         threshold: Lowest score, 0-1.
         min_face: Smallest face in px of the picture; None for the default.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from preprocess import landmarks
 from preprocess.detection import Detection
 from preprocess.image_file import ImageFile
 from preprocess.networks import NetworkPool, NetworkSet
-from preprocess.window import Window, scaled_size
+from preprocess.window import Window
 
-_ONE_READ = 16_000_000  # pixels up to which one read serves all faces
+_ONE_READ = 16_000_000  # pixels of faces and their surroundings that one pass reads
+_OCTAVES = 2  # faces of one pass differ by at most this power of two
+_SURROUNDINGS = 1.25  # of a face's size, to each side of its middle
 _OVERVIEW_FACE = 0.8 * landmarks.ANALYSIS_FACE  # px across a face
 _FRAME_SHARE = 0.25  # of a face's box must lie in the picture
 _SAME_FACE = 0.5  # overlap of two face boxes above which they are one face
@@ -35,7 +37,7 @@ class FaceFinder:
 
     def find(
         self, image: ImageFile, threshold: float, min_face: int | None, progress: Progress
-    ) -> tuple[Face, ...]:
+    ) -> tuple[ImageFile, tuple[Face, ...]]:
         """All faces of a picture, the largest first.
 
         Args:
@@ -43,50 +45,83 @@ class FaceFinder:
             min_face: Smallest face looked for, px; None for a fiftieth of the longer side,
                 at least 24. Time grows with (longer side / min_face) squared.
 
+        Returns:
+            The picture with the surroundings of the faces in memory, as far as they had to be
+            read, and the faces.
+
         Raises:
             UnreadableImageError: The picture's data is damaged.
             ModelMissingError: A face model is absent or broken.
         """
         with self._pool.borrow() as networks:
-            overview = detector.look_over(image)
+            image, overview = detector.look_over(image)
             progress.check()
             found = detector.detect(image, overview, networks, threshold, min_face, progress)
             whole = Region.whole(image.size)
             found = [one for one in found if _inside_share(one, whole) >= _FRAME_SHARE]
             enough = _OVERVIEW_FACE if overview.scale < 1 else 0.0
             large = [one for one in found if one.side * overview.scale >= enough]
-            faces = _measure_all(overview, large, networks, [], progress)
+            faces = _measure_all(lambda _: overview, large, networks, [], progress)
             # What lies in a face already known is a part of it and worth no reading.
             small = [one for one in found if one not in large and not _is_known(one.region, faces)]
-            for group, window in _windows(image, small):
-                faces = _measure_all(window, group, networks, faces, progress)
+            for group in _groups(small):
+                image, look = _read(image, group)
+                faces = _measure_all(look, group, networks, faces, progress)
         smallest = detector.smallest_face(image.size, min_face)
         faces = [face for face in faces if face.quality.size >= smallest * 0.8]
         faces.sort(key=lambda face: -face.quality.size)
-        return tuple(replace(face, index=index) for index, face in enumerate(faces))
+        faces = [replace(face, index=index) for index, face in enumerate(faces)]
+        return image.keeping_only([face.box for face in faces]), tuple(faces)
 
 
-def _windows(image: ImageFile, found: list[Detection]) -> Iterable[tuple[list[Detection], Window]]:
-    """Read the pixels that the faces need: once for all where that is small, else per face."""
-    if not found:
-        return
-    finest = min(1.0, landmarks.ANALYSIS_FACE / min(one.side for one in found))
-    if image.size.pixels * finest**2 <= _ONE_READ:
-        yield found, _read(image, found, finest)
-        return
-    for one in found:
-        yield [one], _read(image, [one], min(1.0, landmarks.ANALYSIS_FACE / one.side))
+def _groups(found: list[Detection]) -> Iterator[list[Detection]]:
+    """Faces of similar size, as many as one pass of the decoder may read."""
+    group: list[Detection] = []
+    pixels = 0.0
+    for one in sorted(found, key=lambda one: -one.side):
+        needed = _pixels(one) * _needed(one) ** 2
+        if group and (pixels + needed > _ONE_READ or one.side * 2**_OCTAVES < group[0].side):
+            yield group
+            group, pixels = [], 0.0
+        group.append(one)
+        pixels += needed
+    if group:
+        yield group
 
 
-def _read(image: ImageFile, group: list[Detection], factor: float) -> Window:
-    at = scaled_size(image.size, factor)
-    exact = at.width / image.size.width, at.height / image.size.height
-    corners = []
-    for one in group:
-        middle, half = (one.box[:2] + one.box[2:]) / 2, one.side
-        corners += [middle - half, middle + half]
-    region = Region.around(np.stack(corners) * exact).clip(at)
-    return Window.of(image.read_srgb(region, at), region, at, image.size)
+def _needed(one: Detection) -> float:
+    """The scale at which a face shows all that the networks can see."""
+    return min(1.0, landmarks.ANALYSIS_FACE / one.side)
+
+
+def _pixels(one: Detection) -> float:
+    """Of a face and its surroundings, at the picture's own size."""
+    return (2 * _SURROUNDINGS * one.side) ** 2
+
+
+def _read(
+    image: ImageFile, group: list[Detection]
+) -> tuple[ImageFile, Callable[[Detection], Window]]:
+    """The picture with a group's surroundings in memory, and what shows one of them.
+
+    They are kept as fine as they may be: what renders the fusion later reads them, too.
+    """
+    regions = [_surroundings(one) for one in group]
+    needed = max(_needed(one) for one in group)
+    affordable = (_ONE_READ / sum(_pixels(one) for one in group)) ** 0.5
+    image = image.keeping(regions, max(needed, affordable))
+
+    def look(one: Detection) -> Window:
+        # The networks' crops are cut without a prefilter, so the scale must not be much finer.
+        window = image.view_srgb(_surroundings(one), _needed(one))
+        return window.shrunk(window.scale / _needed(one))
+
+    return image, look
+
+
+def _surroundings(one: Detection) -> Region:
+    middle, half = (one.box[:2] + one.box[2:]) / 2, one.side * _SURROUNDINGS
+    return Region.around(np.stack([middle - half, middle + half]))
 
 
 def _inside_share(one: Detection, whole: Region) -> float:
@@ -112,7 +147,7 @@ def _measure(window: Window, one: Detection, networks: NetworkSet) -> Face | Non
 
 
 def _measure_all(
-    window: Window,
+    look: Callable[[Detection], Window],
     group: list[Detection],
     networks: NetworkSet,
     known: list[Face],
@@ -122,7 +157,7 @@ def _measure_all(
     faces = list(known)
     for one in group:
         progress.check()
-        face = _measure(window, one, networks)
+        face = _measure(look(one), one, networks)
         if face is not None and not _is_known(face.box, faces):
             faces.append(face)
     return faces

@@ -1,41 +1,54 @@
-"""A picture on disk: looked at, read in parts, and written with patches; never held whole."""
+"""A picture on disk: looked at, read in parts, rendered at a size; never held whole."""
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import OutputError
 from common.progress import Progress
 from common.types import ByteArray, PixelArray, Region, Size
-from preprocess.image_pipeline import srgb_numbers, stored_numbers, upright
-from preprocess.image_source import Header, load, raise_if_short, read_header, reading, vips
-from preprocess.image_write import (
-    Patch,
-    check_output,
-    check_size,
-    encode,
-    fit_format,
-    insert,
-    output_format,
-    raise_if_full,
-    replacing,
-    run_with_progress,
+from preprocess.image_pipeline import (
+    numbers_for,
+    srgb_numbers,
+    stored_numbers,
+    upright,
+    working_numbers,
 )
+from preprocess.image_source import Header, read_header, read_profile, reading, vips
+from preprocess.image_write import check_output, output_format, replacing
+from preprocess.patch import Patch
+from preprocess.rendition import Rendition, turned
+from preprocess.window import Window, scaled_size
 
 if TYPE_CHECKING:
     import pyvips
 
-__all__ = ["ImageFile", "Patch", "check_output", "output_format"]
+__all__ = ["ImageFile", "Patch", "Rendition", "check_output", "output_format"]
 
-# The orientation that some programs repeat in XMP, as attribute or as element.
-_XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>))[1-8](?=["'<])""")
+_STEP_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """A part of the picture in memory: stored numbers, stored orientation, all channels."""
+
+    at: Size  # upright size of the whole picture at this part's scale
+    region: Region  # upright, in the picture at that scale
+    image: pyvips.Image
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the pixels of a view lie."""
+
+    at: Size  # upright size of the whole picture that they were cut from
+    region: Region  # upright, in the picture of that size
+    shrink: int = 1  # then made smaller by this
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,65 +56,137 @@ class ImageFile:
     """A picture file, of which only the header has been read.
 
     Sizes and regions are those of the upright picture (EXIF orientation applied). Every read
-    decodes anew, in one pass from the top to the last row it needs; objects hold no file open
-    and may be shared between threads.
+    decodes anew, in one pass from the top to the last row it needs, except inside the parts
+    that `keeping` has read; objects hold no file open and may be shared between threads.
     """
 
-    _header: Header
+    header: Header
+    _kept: tuple[_Kept, ...] = ()
 
     @classmethod
     def open(cls, path: Path, *, max_megapixels: float) -> ImageFile:
-        """Look at the header of a JPEG, PNG or WebP file; content decides, not the suffix.
-
-        Of an animated file the first frame is meant.
+        """Look at the header of a picture file; content decides, not the suffix.
 
         Raises:
             FileMissingError: There is no such file, or it may not be read.
             UnsupportedFormatError: It is a picture of a format that is not accepted.
             UnreadableImageError: It is empty, no picture, or its header is damaged.
             ImageSizeError: More than ``max_megapixels``, a side shorter than 16 or longer than
-                65 535 px, or a progressive JPEG, interlaced PNG or WebP, which only decode as a
-                whole, that would take more than 1 GiB for it.
+                65 535 px, or of a kind that only decodes as a whole and would take more than
+                1 GiB for it.
         """
         return cls(read_header(path, max_megapixels))
 
     @property
     def path(self) -> Path:
-        return self._header.path
+        return self.header.path
 
     @property
     def size(self) -> Size:
         """Upright size."""
-        return self._header.orientation.size(self._header.stored)
+        return self.header.orientation.size(self.header.stored)
 
     @property
     def format(self) -> str:
-        """'jpeg', 'png' or 'webp'."""
-        return self._header.format
+        """By content: 'jpeg', 'png', 'webp', 'tiff', 'avif', 'heic' or 'gif'."""
+        return self.header.format
 
     @property
     def depth(self) -> int:
         """Bits per channel of the pixels read: 8 or 16."""
-        return self._header.depth
+        return self.header.depth
 
     @property
     def has_alpha(self) -> bool:
-        return self._header.has_alpha
+        return self.header.has_alpha
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether its colours are stored as red, green and blue, not as grey or inks."""
+        return not self.header.is_cmyk and self.header.bands - self.header.has_alpha == 3
 
     @property
     def has_profile(self) -> bool:
         """Whether the file carries an ICC profile."""
-        return self._header.has_profile
+        return self.header.has_profile
+
+    def keeping(self, regions: Sequence[Region], factor: float) -> ImageFile:
+        """The same picture with parts in memory, from which `view` and renditions read.
+
+        Args:
+            regions: In pixels of the picture, clipped to it; read in one pass.
+            factor: At most 1; the scale at which they are kept.
+
+        Raises:
+            UnreadableImageError: The pixel data are damaged or end early.
+            MemoryLimitError: Memory ran out.
+        """
+        at = scaled_size(self.size, min(1.0, factor))
+        parts = [_scaled(region, self.size, at) for region in regions]
+        with reading(self.path):
+            images = _read_parts(self.header, at, parts)
+        kept = tuple(_Kept(at, part, image) for part, image in zip(parts, images, strict=True))
+        return replace(self, _kept=(*self._kept, *kept))
+
+    def keeping_only(self, regions: Sequence[Region]) -> ImageFile:
+        """The same picture, without the parts in memory that touch none of ``regions``."""
+        used = [
+            kept
+            for kept in self._kept
+            if any(
+                not _scaled(region, self.size, kept.at).intersect(kept.region).is_empty
+                for region in regions
+            )
+        ]
+        return replace(self, _kept=tuple(used))
+
+    def view(self, region: Region, factor: float) -> Window:
+        """A part in the numbers that faces are fused in.
+
+        Stored numbers without any profile applied; grey is repeated in three channels, alpha
+        dropped, inks (CMYK) converted to sRGB.
+
+        Args:
+            region: In pixels of the picture; what lies outside it is left out.
+            factor: The scale wanted, at most 1; the answer may be finer.
+
+        Returns:
+            A window of uint8 or uint16 pixels, as `depth` says.
+
+        Raises:
+            UnreadableImageError: The pixel data are damaged or end before the region does.
+            MemoryLimitError: Memory ran out.
+        """
+        with reading(self.path):
+            image, place = self._cut(region, factor)
+            return self._window(working_numbers(image), place)
+
+    def view_srgb(self, region: Region, factor: float) -> Window:
+        """Likewise in 8-bit sRGB, for finding faces: the profile applied, alpha on mid grey."""
+        with reading(self.path):
+            image, place = self._cut(region, factor)
+            return self._window(srgb_numbers(image), place)
+
+    def view_for(self, other: ImageFile, region: Region, factor: float) -> Window:
+        """Likewise in the numbers that ``other`` is fused in: its profile's, at its depth.
+
+        16 bits only where both pictures have them.
+        """
+        profile = None
+        if other.has_profile and other.is_rgb:
+            with reading(other.path):
+                profile = read_profile(other.header)
+        depth = min(self.depth, other.depth)
+        with reading(self.path):
+            image, place = self._cut(region, factor)
+            return self._window(numbers_for(image, profile, depth), place)
 
     def read(self, region: Region, at: Size | None = None) -> PixelArray:
-        """The stored numbers of a region: what `write` writes there when no patch covers it.
-
-        No profile is applied. Grey is repeated in three channels, alpha dropped, CMYK
-        converted to sRGB.
+        """The numbers that faces are fused in, as `view`, at an exact size of the picture.
 
         Args:
             region: Inside the picture scaled to ``at``, not empty.
-            at: The size to which the whole picture is scaled; None for its own.
+            at: The size to which the whole picture is reduced; None for its own.
 
         Returns:
             H x W x 3 RGB, uint8 or uint16 as `depth` says.
@@ -111,24 +196,24 @@ class ImageFile:
             MemoryLimitError: Memory ran out.
         """
         at = at or self.size
+        _check_inside(region, at)
         with reading(self.path):
-            image = stored_numbers(self._header, at)
-            colours = image.extract_band(0, n=3 if image.bands >= 3 else 1)
-            pixels = self._crop(colours, region, at)
-        return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+            image = stored_numbers(self.header, at)
+            crop = _crop(image, self.header.orientation.stored_region(region, at))
+            return turned(_array(working_numbers(crop)), self.header.orientation)
 
     def read_srgb(self, region: Region, at: Size | None = None) -> ByteArray:
-        """A region in 8-bit sRGB, for looking at faces and for taking a source's pixels.
+        """A region in 8-bit sRGB; arguments and errors as in `read`.
 
         The embedded profile is applied (one that is broken is ignored); transparency is laid
-        on mid grey. Arguments and errors as in `read`.
-
-        Returns:
-            H x W x 3 RGB, uint8.
+        on mid grey.
         """
         at = at or self.size
+        _check_inside(region, at)
         with reading(self.path):
-            return self._crop(srgb_numbers(self._header, at), region, at)
+            image = stored_numbers(self.header, at)
+            crop = _crop(image, self.header.orientation.stored_region(region, at))
+            return turned(_array(srgb_numbers(crop)), self.header.orientation)
 
     def strips(self, at: Size, height: int, overlap: int) -> Iterator[tuple[int, ByteArray]]:
         """The sRGB picture at size ``at`` in horizontal strips, in one pass from the top.
@@ -138,7 +223,7 @@ class ImageFile:
         large).
 
         Args:
-            at: The size to which the whole picture is scaled.
+            at: The size to which the whole picture is reduced.
             height: Rows of a strip; the last may have fewer.
             overlap: Rows that neighbours share, fewer than ``height``.
 
@@ -153,7 +238,8 @@ class ImageFile:
         if not 0 <= overlap < height:
             raise ValueError(f"strips of {height} rows cannot overlap by {overlap}")
         with reading(self.path):
-            image = upright(srgb_numbers(self._header, at, in_steps=True), self._header)
+            image = srgb_numbers(stored_numbers(self.header, at, in_steps=True))
+            image = upright(image, self.header, Progress())
         top, kept = 0, np.empty((0, at.width, 3), np.uint8)
         while True:
             start, stop = top + len(kept), min(top + height, at.height)
@@ -165,44 +251,16 @@ class ImageFile:
                 return
             top, kept = stop - overlap, strip[len(strip) - overlap :]
 
-    def write(
-        self, output: Path, at: Size, patches: Sequence[Patch], quality: int, progress: Progress
-    ) -> tuple[str, ...]:
-        """Stream this picture at size ``at`` into ``output`` with ``patches`` laid over it.
-
-        The format is that of the suffix. EXIF, XMP, IPTC, ICC profile and DPI are kept; the
-        orientation is applied and its tag reset; a preview inside the EXIF block, which would
-        still show the old picture, is dropped. The file appears complete or not at all and
-        may be this picture's own.
-
-        Args:
-            output: The file to write or replace.
-            at: The output's size.
-            patches: In the order of laying; numbers and depth as `read` gives them.
-            quality: 1-100 for JPEG (colour at full resolution from 90) and WebP.
-            progress: Advanced and checked while the file is encoded.
-
-        Returns:
-            A sentence for everything that the format cannot hold.
+    def rendition(self, at: Size, progress: Progress) -> Rendition:
+        """The whole picture at size ``at``, to be rendered on and written; to be closed.
 
         Raises:
-            UnsupportedFormatError: The suffix is not one that can be written.
-            OutputError: The file cannot be written there, or is too large for the format.
-            UnreadableImageError: This picture's pixel data are damaged.
-            DiskFullError: The disk of the output or of the temporary folder is full.
-            MemoryLimitError: Memory ran out.
-            StoppedError: Cancelled or out of time.
+            UnreadableImageError: The pixel data are damaged.
+            DiskFullError: No room for the temporary file of an enlarged picture.
+            StoppedError: ``progress`` ended the work.
         """
-        kind = output_format(output)
-        check_size(output, at)
-        with replacing(output) as partial:
-            try:
-                return self._encode(partial, kind, at, patches, quality, progress)
-            except vips().Error as error:
-                raise_if_full(partial, output)
-                raise_if_short(error, self.path)
-                self._decode_all()
-                raise OutputError(f"the output {output} could not be encoded: {error}") from error
+        own = [(kept.region, kept.image) for kept in self._kept if kept.at == self.size]
+        return Rendition.of(self.header, at, own if at == self.size else [], progress)
 
     def copy_to(self, output: Path) -> None:
         """Write this very file, byte for byte, complete or not at all.
@@ -215,57 +273,88 @@ class ImageFile:
         with replacing(output) as partial, reading(self.path):
             shutil.copyfile(self.path, partial)
 
-    def _encode(
-        self,
-        partial: Path,
-        kind: str,
-        at: Size,
-        patches: Sequence[Patch],
-        quality: int,
-        progress: Progress,
-    ) -> tuple[str, ...]:
-        base = stored_numbers(self._header, at)
-        if not self._header.orientation.is_upright:
-            base = run_with_progress(base, lambda: upright(base, self._header), progress)
-        image = _reset_metadata(insert(base, patches))
-        image, lost = fit_format(image, kind)
-        run_with_progress(image, lambda: encode(image, kind, partial, quality), progress)
-        if self._header.is_cmyk:
-            lost = ("CMYK colours were converted to sRGB", *lost)
-        return lost
+    def _cut(self, region: Region, factor: float) -> tuple[pyvips.Image, _Place]:
+        """Stored numbers of a region at ``factor`` or finer, and where they lie."""
+        wanted = scaled_size(self.size, min(1.0, factor))
+        turn = self.header.orientation
+        for kept in sorted(self._kept, key=lambda one: one.at.longer):
+            part = _scaled(region, self.size, kept.at)
+            if kept.at.longer < wanted.longer or kept.region.intersect(part) != part:
+                continue
+            shrink = min(kept.at.longer // wanted.longer, part.width, part.height)
+            part = Region(
+                part.x, part.y, part.width // shrink * shrink, part.height // shrink * shrink
+            )
+            inner = turn.stored_region(part, kept.at)
+            outer = turn.stored_region(kept.region, kept.at)
+            image = kept.image.crop(inner.x - outer.x, inner.y - outer.y, inner.width, inner.height)
+            if shrink > 1:
+                image = image.shrink(shrink, shrink)
+            return image, _Place(kept.at, part, shrink)
+        part = _scaled(region, self.size, wanted)
+        stored = turn.stored_region(part, wanted)
+        return _crop(stored_numbers(self.header, wanted), stored), _Place(wanted, part)
 
-    def _crop(self, image: pyvips.Image, region: Region, at: Size) -> PixelArray:
-        """A region of a picture that still lies as stored, upright."""
-        if region.is_empty or region.clip(at) != region:
-            raise ValueError(f"{region} is empty or lies outside {at}")
-        turn = self._header.orientation
-        stored = turn.stored_region(region, at)
-        crop = image.crop(stored.x, stored.y, stored.width, stored.height)
-        pixels = crop.numpy().reshape(stored.height, stored.width, image.bands)
-        if turn.swap:
-            pixels = pixels.swapaxes(0, 1)
-        pixels = pixels[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1]
-        return np.ascontiguousarray(pixels)
-
-    def _decode_all(self) -> None:
-        """Tell a damaged picture from a failed write.
-
-        Raises:
-            UnreadableImageError: The picture does not decode to its end.
-        """
-        with reading(self.path):
-            load(self.path, self.format).avg()
+    def _window(self, image: pyvips.Image, place: _Place) -> Window:
+        pixels = np.ascontiguousarray(turned(_array(image), self.header.orientation))
+        sides = (place.at.width / self.size.width, place.at.height / self.size.height)
+        factor = np.array(sides, np.float32) / np.float32(place.shrink)
+        offset = np.array([place.region.x, place.region.y], np.float32) / np.float32(place.shrink)
+        return Window(pixels, factor, offset)
 
 
-def _reset_metadata(image: pyvips.Image) -> pyvips.Image:
-    """Metadata that stopped being true with the upright turn and the patches."""
-    image = image.copy()
-    fields = image.get_fields()
-    if "orientation" in fields:
-        image.set_type(vips().GValue.gint_type, "orientation", 1)
-    if "jpeg-thumbnail-data" in fields:
-        image.remove("jpeg-thumbnail-data")
-    if "xmp-data" in fields:
-        packet = _XMP_ORIENTATION.sub(rb"\g<1>1", image.get("xmp-data"))
-        image.set_type(vips().GValue.blob_type, "xmp-data", packet)
+def _scaled(region: Region, size: Size, at: Size) -> Region:
+    region = region.clip(size)
+    return region.scale(at.width / size.width, at.height / size.height).clip(at)
+
+
+def _check_inside(region: Region, at: Size) -> None:
+    if region.is_empty or region.clip(at) != region:
+        raise ValueError(f"{region} is empty or lies outside {at}")
+
+
+def _crop(image: pyvips.Image, region: Region) -> pyvips.Image:
+    return image.crop(region.x, region.y, region.width, region.height)
+
+
+def _array(image: pyvips.Image) -> PixelArray:
+    """H x W x C."""
+    pixels: PixelArray = image.numpy().reshape(image.height, image.width, image.bands)
+    return pixels
+
+
+def _read_parts(header: Header, at: Size, parts: Sequence[Region]) -> list[pyvips.Image]:
+    """Regions of the upright picture at size ``at``, all from one pass of the decoder."""
+    stored = [header.orientation.stored_region(part, at) for part in parts]
+    if len(stored) == 1:
+        image = _crop(stored_numbers(header, at), stored[0])
+        return [_in_memory(_array(image), image)]
+    image = stored_numbers(header, at, in_steps=True)
+    depth = np.uint16 if header.depth == 16 else np.uint8
+    arrays = [np.empty((part.height, part.width, image.bands), depth) for part in stored]
+    for top in range(min(part.y for part in stored), image.height, _STEP_ROWS):
+        rows = Region(0, top, image.width, min(_STEP_ROWS, image.height - top))
+        touched = [
+            (part, array)
+            for part, array in zip(stored, arrays, strict=True)
+            if not part.intersect(rows).is_empty
+        ]
+        if not touched:
+            continue
+        left = min(part.x for part, _ in touched)
+        right = max(part.right for part, _ in touched)
+        band = Region(left, top, right - left, rows.height)
+        pixels = _array(_crop(image, band))
+        for part, array in touched:
+            common = part.intersect(band)
+            array[common.within(part)] = pixels[common.within(band)]
+    return [_in_memory(array, image) for array in arrays]
+
+
+def _in_memory(pixels: PixelArray, like: pyvips.Image) -> pyvips.Image:
+    image = vips().Image.new_from_array(np.ascontiguousarray(pixels))
+    image = image.copy(interpretation=like.interpretation)
+    if "icc-profile-data" in like.get_fields():
+        blob = vips().GValue.blob_type
+        image.set_type(blob, "icc-profile-data", like.get("icc-profile-data"))
     return image

@@ -1,46 +1,52 @@
-"""Opening and decoding picture files with libvips: what is accepted, and what goes wrong.
-
-Every libvips failure while reading becomes an error of `common.errors` in `reading`.
-"""
+"""Opening picture files: what is accepted, what their headers say, and their pixels."""
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import stat
 import struct
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from common.errors import (
-    DiskFullError,
-    FileMissingError,
-    ImageSizeError,
-    MemoryLimitError,
-    UnreadableImageError,
-    UnsupportedFormatError,
-)
+from common.errors import ImageSizeError, UnreadableImageError, UnsupportedFormatError
 from common.types import Region, Size
+from preprocess import loaders, tiff
+from preprocess.image_format import (
+    ACCEPTED,
+    NAMES,
+    TIFF_NUMBERS,
+    check_tiff,
+    is_sequence,
+    png_frames,
+    read_head,
+    recognise,
+    tiff_memory,
+)
+from preprocess.libvips import DISK_FULL, raise_if_short, reading, temporary_folder_full, vips
 
 if TYPE_CHECKING:
     import pyvips
 
-ACCEPTED = "JPEG, PNG or WebP"
+__all__ = [
+    "ACCEPTED",
+    "DISK_FULL",
+    "MAX_SIDE",
+    "MIN_SIDE",
+    "Header",
+    "Orientation",
+    "jpeg_shrink",
+    "load",
+    "raise_if_short",
+    "read_header",
+    "read_profile",
+    "reading",
+    "temporary_folder_full",
+    "vips",
+]
+
 MIN_SIDE = 16
 """Shortest side of a picture in pixels; nothing smaller can hold a face."""
 MAX_SIDE = 65_535
 """Longest side: that of JPEG. libvips holds whole rows, so few but endless ones cost gigabytes."""
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the operating system says when no more fits on a disk, in a quota or in a file."""
-
-_MOST_THREADS = 8
-_HEAD_BYTES = 32
 _JPEG_SHRINKS = (8, 4, 2)
 
 # Largest shift, in output pixels, that a JPEG decoded at 1/2, 1/4 or 1/8 may bring at the far
@@ -48,55 +54,18 @@ _JPEG_SHRINKS = (8, 4, 2)
 _SHRINK_SHIFT = 0.1
 
 # What decoders may hold of a picture that they cannot read in strips. Measured with libvips 8.18
-# on 36 megapixels, in bytes per pixel, of which about 0.4 are for the strips handed on:
+# on 15 to 36 megapixels, in bytes per pixel, of which about 0.4 are for the strips handed on:
 # progressive JPEG 6.3 (grey 2.2, CMYK 8.9, colour at half the resolution 3.4), interlaced PNG 3.0
-# (grey 1.0, RGBA of 16 bits 7.9), WebP 8.0 (lossy or lossless, with or without alpha).
+# (grey 1.0, RGBA of 16 bits 7.9), WebP 8.0 (lossy or lossless, with or without alpha), AVIF 18.8
+# to 21.4 (with alpha too; 10 and 12 bits 25.0), HEIC 10.3 (with alpha 14.2; 10 and 12 bits 18.9 and
+# 28.7), GIF 5.5. TIFF: see `tiff_memory`.
 _DECODER_MEMORY = 2**30
 _COEFFICIENT_BYTES = 2
-_WEBP_BYTES_PER_PIXEL = 8
+_BYTES_PER_PIXEL = {"webp": 8, "avif": 22, "heic": 11, "gif": 6}
+_BYTES_PER_DEEP_PIXEL = {"avif": 28, "heic": 19}
+_BYTES_PER_ALPHA = {"heic": 5}  # of 8 bits; of 16 twice as many
 
-# libvips and the decoders below it tell what went wrong in words alone, "domain: words" a line.
-_OUT_OF_MEMORY = re.compile(
-    ": (?:out of memory|insufficient memory|unable to allocate|failed to allocate"
-    f"|error creating thread|{re.escape(os.strerror(errno.ENOMEM))})",
-    re.IGNORECASE,
-)
-_OUT_OF_DISK = re.compile(
-    f": (?:{'|'.join(re.escape(os.strerror(code)) for code in DISK_FULL)})", re.IGNORECASE
-)
-
-# Formats that people do bring and that are refused by name; (offset, signature, name).
-_REFUSED = (
-    (0, b"GIF8", "GIF"),
-    (0, b"II*\0", "TIFF"),
-    (0, b"MM\0*", "TIFF"),
-    (0, b"II+\0", "BigTIFF"),
-    (0, b"MM\0+", "BigTIFF"),
-    (0, b"BM", "BMP"),
-    (4, b"ftypavi", "AVIF"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftypmif1", "HEIF"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (4, b"JXL \r\n", "JPEG XL"),
-    (4, b"jP  \r\n", "JPEG 2000"),
-    (0, b"8BPS", "Photoshop"),
-    (0, b"%PDF", "PDF"),
-    (0, b"<svg", "SVG"),
-)
-
-
-@cache
-def vips() -> Any:
-    """The pyvips module, started on first use so that commands without pictures start fast."""
-    # Each thread holds its own tiles, so that memory grows with the cores of a large server.
-    threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    os.environ.setdefault("VIPS_CONCURRENCY", str(threads))
-    import pyvips
-
-    # The operation cache would keep pictures open and give an old one back for a file that
-    # was replaced under the same name.
-    pyvips.cache_set_max(0)
-    return pyvips
+_PLAIN_FORMATS = ("uchar", "ushort")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +116,12 @@ class Orientation:
 class Header:
     """What a file's header says.
 
-    format: 'jpeg', 'png' or 'webp', by content. stored: the size before the orientation.
-    depth: bits per channel, 8 or 16. bands: stored channels, alpha included.
+    format: 'jpeg', 'png', 'webp', 'tiff', 'avif', 'heic' or 'gif', by content. stored: the size
+    before the orientation. depth: bits per channel of the numbers that `load` gives, 8 or 16;
+    bits: of those in the file, such as 1, 10 or 12. bands: channels that `load` gives, alpha
+    included. layout: how the pixels of a TIFF lie in it. warnings: sentences about what the file
+    holds besides this picture; losses: about what its form of numbers loses when it is written
+    anew.
     """
 
     path: Path
@@ -160,48 +133,10 @@ class Header:
     has_alpha: bool
     has_profile: bool
     is_cmyk: bool
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Translate libvips' failures inside the block.
-
-    Raises:
-        UnreadableImageError: libvips could not read ``path``.
-        MemoryLimitError: Memory ran out meanwhile.
-        DiskFullError: The temporary folder is full.
-    """
-    try:
-        yield
-    except vips().Error as error:
-        raise_if_short(error, path)
-        raise UnreadableImageError(
-            f"{path} is damaged or incomplete; use a complete {ACCEPTED} file"
-        ) from error
-
-
-def raise_if_short(error: Exception, path: Path) -> None:
-    """Tell a machine without room from a damaged picture, by the words of libvips' failure.
-
-    Raises:
-        MemoryLimitError: Memory (or threads, which need it) ran out over ``path``.
-        DiskFullError: The folder of temporary files is full.
-    """
-    words = str(error)
-    if _OUT_OF_MEMORY.search(words):
-        raise MemoryLimitError(
-            f"the memory was not enough for {path}; free some, or use a smaller picture"
-        ) from error
-    if _OUT_OF_DISK.search(words):
-        raise temporary_folder_full(path) from error
-
-
-def temporary_folder_full(path: Path) -> DiskFullError:
-    """The error for a picture whose temporary file found no room."""
-    return DiskFullError(
-        f"the disk is full: no room in {tempfile.gettempdir()} for a temporary file of {path}; "
-        "make room or set TMPDIR to another folder"
-    )
+    bits: int = 8
+    layout: tiff.TiffLayout | None = None
+    warnings: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
 
 def read_header(path: Path, max_megapixels: float) -> Header:
@@ -209,56 +144,80 @@ def read_header(path: Path, max_megapixels: float) -> Header:
 
     Raises:
         FileMissingError: There is no such file, or it may not be read.
-        UnsupportedFormatError: It is a picture of a format that is not accepted.
+        UnsupportedFormatError: It is a picture of a format, or with a kind of numbers, that is
+            not accepted.
         UnreadableImageError: It is empty, no picture, or its header is damaged.
         ImageSizeError: More than ``max_megapixels``, a side shorter than `MIN_SIDE` or longer
             than `MAX_SIDE`, or of a kind that must be decoded whole and too large for that.
     """
-    head = _read_head(path)
-    kind = _sniff(path, head)
+    head = read_head(path)
+    kind = recognise(path, head)
     if kind == "png" and len(head) >= 24:
         # libpng answers an empty picture with the same failure as a damaged file.
         width, height = struct.unpack_from(">II", head, 16)
         _check_size(path, width, height, max_megapixels)
+    layout = _look_into_tiff(path, max_megapixels) if kind == "tiff" else None
     with reading(path):
-        image = load(path, kind)
+        image = loaders.look(path, kind)
     _check_size(path, image.width, image.height, max_megapixels)
-    _check_decoder_memory(path, kind, image)
     fields = image.get_fields()
+    if kind == "heif":
+        kind = _codec(path, image)
+    _check_decoder_memory(path, kind, image)
+    _check_numbers(path, image)
+    alpha = bool(image.hasalpha())
+    numbers, losses = loaders.unfolded(image)
     orientation = image.get("orientation") if "orientation" in fields else 1
+    depth = 16 if numbers.format == "ushort" else 8
     return Header(
         path=path,
         format=kind,
         stored=Size(image.width, image.height),
         orientation=Orientation.from_exif(orientation),
-        depth=16 if image.format == "ushort" else 8,
-        bands=image.bands,
-        has_alpha=bool(image.hasalpha()),
-        has_profile="icc-profile-data" in fields,
-        is_cmyk=image.interpretation == "cmyk",
+        depth=depth,
+        bands=numbers.bands,
+        has_alpha=alpha,
+        has_profile="icc-profile-data" in numbers.get_fields(),
+        is_cmyk=numbers.interpretation == "cmyk",
+        bits=image.get("bits-per-sample") if "bits-per-sample" in fields else depth,
+        layout=layout,
+        warnings=_other_pictures(path, kind, head, image),
+        losses=losses,
     )
 
 
 def load(path: Path, kind: str, shrink: int = 1) -> pyvips.Image:
     """Open a file of a known format for one pass from top to bottom.
 
-    Only the three loaders named here are ever asked, so that a file cannot choose a decoder.
-    A file whose pixel data end early fails when its last rows are read; a strange byte that
-    the decoder can skip does not.
+    Only the loader that belongs to the format is ever asked, so that a file cannot choose a
+    decoder. A file whose pixel data end early fails when its last rows are read; a strange byte
+    that the decoder can skip does not. HEIC alone is decoded here and now, whole.
+
+    The numbers are 1-4 channels (CMYK with alpha: 5) of 8 or 16 bits, alpha last and never
+    multiplied into the colours. 10 and 12 bits are spread over the range of 16, so that white
+    is 65535; shifting right gives the stored numbers back. CIELAB comes as sRGB.
 
     Args:
         path: The file.
-        kind: 'jpeg', 'png' or 'webp'.
+        kind: `Header.format`.
         shrink: Decode a JPEG at 1/1, 1/2, 1/4 or 1/8.
+
+    Raises:
+        pyvips.Error: It is damaged or gone. Wrap calls in `reading`.
     """
-    options = {"access": "sequential", "fail_on": "truncated"}
-    name = os.fsencode(path)  # file names need not be UTF-8
-    image = vips().Image
-    if kind == "jpeg":
-        return image.jpegload(name, shrink=shrink, **options)
-    if kind == "png":
-        return image.pngload(name, **options)
-    return image.webpload(name, **options)
+    return loaders.load(path, kind, shrink)
+
+
+def read_profile(header: Header) -> bytes | None:
+    """The ICC profile of a file, read from it anew.
+
+    Raises:
+        UnreadableImageError: The file has gone or changed.
+    """
+    if not header.has_profile:
+        return None
+    with reading(header.path):
+        return bytes(loaders.look(header.path, header.format).get("icc-profile-data"))
 
 
 def jpeg_shrink(stored: Size, wanted: Size) -> int:
@@ -275,40 +234,6 @@ def jpeg_shrink(stored: Size, wanted: Size) -> int:
         ):
             return shrink
     return 1
-
-
-def _read_head(path: Path) -> bytes:
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise FileMissingError(f"{path} is {what}; name a {ACCEPTED} file")
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-    except PermissionError as error:
-        raise FileMissingError(
-            f"{path} may not be read; give this user permission or name another {ACCEPTED} file"
-        ) from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise FileMissingError(f"{path} does not exist; name a {ACCEPTED} file") from error
-    if not head:
-        raise UnreadableImageError(f"{path} is empty; use a {ACCEPTED} file")
-    return head
-
-
-def _sniff(path: Path, head: bytes) -> str:
-    if head.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "webp"
-    for offset, signature, name in _REFUSED:
-        if head.startswith(signature, offset):
-            raise UnsupportedFormatError(
-                f"{path} is a {name} picture, which is not accepted; convert it to {ACCEPTED}"
-            )
-    raise UnreadableImageError(f"{path} is not a picture; use a {ACCEPTED} file")
 
 
 def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
@@ -330,22 +255,110 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
 def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> None:
     """The limit of pixels bounds memory only where a decoder works in strips; this the rest."""
     fields = image.get_fields()
+    deep = image.format == "ushort"
+    pixels = image.width * image.height
+    what, instead = f"a {NAMES[kind]} picture", "a PNG or a baseline JPEG"
     if kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
         # A decoder holds the coefficients of all channels; fewer of colour if it is subsampled,
         # but the header's word for that does not bound it.
-        per_pixel = _COEFFICIENT_BYTES * image.bands
+        needed = pixels * _COEFFICIENT_BYTES * image.bands
         what, instead = "a progressive JPEG", "a baseline JPEG"
     elif kind == "png" and "interlaced" in fields:
-        per_pixel = image.bands * (2 if image.format == "ushort" else 1)
+        needed = pixels * image.bands * (2 if deep else 1)
         what, instead = "an interlaced PNG", "a PNG without interlacing"
-    elif kind == "webp":
-        per_pixel = _WEBP_BYTES_PER_PIXEL
-        what, instead = "a WebP picture", "a PNG or a baseline JPEG"
     else:
-        return
-    needed = image.width * image.height * per_pixel
+        per_pixel = (_BYTES_PER_DEEP_PIXEL if deep else _BYTES_PER_PIXEL).get(kind, 0)
+        if image.hasalpha():
+            per_pixel += _BYTES_PER_ALPHA.get(kind, 0) * (2 if deep else 1)
+        needed = pixels * per_pixel
+        what = what.replace("a AVIF", "an AVIF")
+    _refuse_memory(path, what, f"{image.width}x{image.height}", needed, instead)
+
+
+def _refuse_memory(path: Path, what: str, size: str, needed: int, instead: str) -> None:
     if needed > _DECODER_MEMORY:
         raise ImageSizeError(
-            f"{path} is {what} of {image.width}x{image.height}, which cannot be read in strips "
-            f"and would need up to {needed / 1e9:.1f} GB; save it as {instead}"
+            f"{path} is {what} of {size}, which cannot be read in strips and would need up to "
+            f"{needed / 1e9:.1f} GB; save it as {instead}"
         )
+
+
+def _look_into_tiff(path: Path, max_megapixels: float) -> tiff.TiffLayout:
+    """The layout of a TIFF, after its own words were checked, before libtiff believes them.
+
+    Raises:
+        UnreadableImageError: Its directory is damaged.
+        UnsupportedFormatError: It holds no finished photograph.
+        ImageSizeError: It is too large, or its strips or tiles are.
+    """
+    try:
+        with path.open("rb") as file:
+            directory = tiff.read_directory(file)
+            check_tiff(path, file, directory)
+            width, height = (tiff.number(file, directory, tag, 0) for tag in tiff.SIDES)
+            _check_size(path, width, height, max_megapixels)
+            needed, size = tiff_memory(file, directory), f"{width}x{height}"
+            instead = "a TIFF in strips of few rows or in small tiles"
+            _refuse_memory(path, "a TIFF in large pieces", size, needed, instead)
+            return tiff.read_layout(file, directory)
+    except (tiff.TiffError, OSError) as error:
+        raise UnreadableImageError(
+            f"{path} is damaged or incomplete; use a complete {ACCEPTED} file"
+        ) from error
+
+
+def _codec(path: Path, image: pyvips.Image) -> str:
+    """Which of the formats in the HEIF container a file is.
+
+    Raises:
+        UnsupportedFormatError: Neither AVIF nor HEIC.
+    """
+    codec = image.get("heif-compression")
+    kind = {"av1": "avif", "hevc": "heic"}.get(codec)
+    if kind is None:
+        raise UnsupportedFormatError(
+            f"{path} is a HEIF picture coded as {codec}, which is not accepted; convert it to "
+            f"{ACCEPTED}"
+        )
+    return kind
+
+
+def _check_numbers(path: Path, image: pyvips.Image) -> None:
+    """Refuse what cannot be meant as a photograph of 8 or 16 bits.
+
+    Raises:
+        UnsupportedFormatError: Other numbers or channels; the message says which are accepted.
+    """
+    colours = image.bands - (1 if image.hasalpha() else 0)
+    lab = image.interpretation in ("lab", "labs")
+    if image.format not in _PLAIN_FORMATS and not lab:
+        names = {"float": "floating-point", "double": "floating-point"}
+        what = names.get(
+            image.format, f"{'signed' if image.format in ('char', 'short') else '32-bit'}"
+        )
+        raise UnsupportedFormatError(f"{path} holds {what} numbers; accepted are {TIFF_NUMBERS}")
+    known = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "cmyk": 4, "lab": 3, "labs": 3}
+    if known.get(image.interpretation) != colours:
+        raise UnsupportedFormatError(
+            f"{path} has {image.bands} channels that do not make a photograph; accepted are grey, "
+            "RGB, CMYK and CIELAB, each with or without one alpha channel"
+        )
+
+
+def _other_pictures(path: Path, kind: str, head: bytes, image: pyvips.Image) -> tuple[str, ...]:
+    """A sentence if the file holds more pictures than the one that is used."""
+    count = image.get("n-pages") if "n-pages" in image.get_fields() else 1
+    if kind == "png":
+        count = png_frames(path)
+    elif kind == "tiff":
+        with path.open("rb") as file:
+            count = tiff.pages(file)
+    if is_sequence(head):
+        return (f"{path} is an animation or a burst; its first frame is used",)
+    if count <= 1:
+        return ()
+    if kind == "tiff":
+        return (f"{path} has {count} pages; the first one is used",)
+    if kind in ("avif", "heic"):
+        return (f"{path} holds {count} pictures; its primary one is used",)
+    return (f"{path} is an animation of {count} frames; the first one is used",)

@@ -6,59 +6,58 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from common.errors import DiskFullError, OutputError, StudioError, UnsupportedFormatError
 from common.progress import Progress
-from common.types import PixelArray, Region, Size
-from preprocess.image_pipeline import flatten, to_8_bits
-from preprocess.image_source import DISK_FULL, vips
+from common.types import Size
+from preprocess.encoders import Encoding, encode, encoder_memory, encoding_like, fit_format
+from preprocess.image_format import NAMES
+from preprocess.libvips import DISK_FULL
 
 if TYPE_CHECKING:
     import pyvips
 
-_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-_NAMES = {"png": "PNG", "jpeg": "JPEG", "webp": "WebP"}
+__all__ = [
+    "Encoding",
+    "check_output",
+    "check_size",
+    "encode",
+    "encoder_memory",
+    "encoding_like",
+    "fit_format",
+    "output_format",
+    "raise_if_full",
+    "replacing",
+    "run_with_progress",
+]
+
+_FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".webp": "webp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".avif": "avif",
+    ".heic": "heic",
+}
 _LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}
 
-# Measured on photographs of 1.4 and 14 megapixels: about half the time and half the bytes of
-# libvips' defaults (level 6 without a filter); slower levels save a twentieth more.
-_PNG_COMPRESSION, _PNG_FILTER = 3, "up"
+# What an encoder may hold of a picture that it takes whole.
+_ENCODER_MEMORY = 2 * 2**30
 
-# Half the time of libvips' default effort for the same number of bytes.
-_WEBP_EFFORT = 2
 _POLL_S = 0.05
 _PROBE_BYTES = 2**20
 _PERMISSIONS = 0o777  # without the bits that run a file as somebody else
-_LUMA = (19_595, 38_470, 7_471)  # Rec. 601, in 65536ths: they sum to exactly 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Patch:
-    """Pixels that replace a rectangle of the written picture.
-
-    region: where, in coordinates of the upright output; inside it.
-    pixels: H x W x 3, the numbers and depth (uint8 or uint16) that `ImageFile.read` gives.
-    """
-
-    region: Region
-    pixels: PixelArray
-
-    def __post_init__(self) -> None:
-        expected = (self.region.height, self.region.width, 3)
-        if self.pixels.shape != expected:
-            raise ValueError(f"a patch of {self.region} needs pixels {expected}")
 
 
 def output_format(path: Path) -> str:
-    """The format that a file name asks for: 'png', 'jpeg' or 'webp'.
+    """The format that a file name asks for: 'png', 'jpeg', 'webp', 'tiff', 'avif' or 'heic'.
 
     Raises:
         UnsupportedFormatError: Another suffix, or none.
@@ -91,18 +90,32 @@ def check_output(path: Path, size: Size | None = None) -> None:
     _create_beside(_final_place(path), path).unlink(missing_ok=True)
 
 
-def check_size(path: Path, size: Size) -> None:
-    """Refuse sizes that the output's format cannot hold.
+def check_size(path: Path, size: Size, depth: int = 8, has_alpha: bool = False) -> None:
+    """Refuse sizes that the output's format cannot hold, or its encoder not within 2 GiB.
+
+    Args:
+        path: The output.
+        size: Its size.
+        depth: Bits per channel of the target, 8 or 16.
+        has_alpha: Whether it has an alpha channel.
 
     Raises:
-        OutputError: A side is too long; the message names the limit.
+        OutputError: A side is too long, or the picture too large; the message names the limit.
     """
     kind = output_format(path)
     limit = _LONGEST_SIDE.get(kind)
     if limit is not None and size.longer > limit:
         raise OutputError(
-            f"the output {path} would have {size} pixels, but {_NAMES[kind]} holds at most {limit} "
+            f"the output {path} would have {size} pixels, but {NAMES[kind]} holds at most {limit} "
             "on a side; write PNG or choose a smaller resolution"
+        )
+    needed = encoder_memory(kind, size, depth, has_alpha)
+    if needed > _ENCODER_MEMORY:
+        most = size.pixels * _ENCODER_MEMORY / needed / 1e6
+        raise OutputError(
+            f"the output {path} would have {size} pixels ({size.pixels / 1e6:.0f} megapixels), but "
+            f"the encoder of {NAMES[kind]} takes such pictures whole, at most {most:.0f} "
+            "megapixels; write JPEG, PNG or TIFF, or choose a smaller resolution"
         )
 
 
@@ -145,65 +158,6 @@ def raise_if_full(partial: Path, output: Path) -> None:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise _write_error(error, output) from error
-
-
-def insert(image: pyvips.Image, patches: Sequence[Patch]) -> pyvips.Image:
-    """Lay patches over an upright picture of 1-4 bands; its alpha stays.
-
-    On a grey picture a patch becomes its luma, which leaves R = G = B exactly as it is.
-    """
-    if not patches:
-        return image
-    alpha = None
-    if image.hasalpha():
-        # Both halves come from one computation of the rows.
-        image = image.linecache(tile_height=16, access="sequential", threaded=True)
-        alpha = image.extract_band(image.bands - 1)
-        image = image.extract_band(0, n=image.bands - 1)
-    depth = np.dtype(np.uint16 if image.format == "ushort" else np.uint8)
-    for patch in patches:
-        if patch.pixels.dtype != depth:
-            raise ValueError(f"a patch of {patch.pixels.dtype} does not fit a {depth} picture")
-        if patch.region.clip(Size(image.width, image.height)) != patch.region:
-            raise ValueError(f"{patch.region} lies outside {image.width}x{image.height}")
-        pixels = patch.pixels if image.bands == 3 else _luma(patch.pixels)
-        sub = vips().Image.new_from_array(np.ascontiguousarray(pixels))
-        image = image.insert(
-            sub.copy(interpretation=image.interpretation), patch.region.x, patch.region.y
-        )
-    return image if alpha is None else image.bandjoin(alpha)
-
-
-def fit_format(image: pyvips.Image, kind: str) -> tuple[pyvips.Image, tuple[str, ...]]:
-    """Give up what ``kind`` cannot hold; answers the picture and a sentence for each loss."""
-    lost = []
-    if kind == "jpeg" and image.hasalpha():
-        image = flatten(image, 255)
-        lost.append("JPEG holds no transparency: the picture was laid on white")
-    if kind != "png" and image.format == "ushort":
-        image = to_8_bits(image)
-        lost.append(f"{_NAMES[kind]} holds 8 bits per channel: the target's 16 were reduced")
-    return image, tuple(lost)
-
-
-def encode(image: pyvips.Image, kind: str, file: Path, quality: int) -> None:
-    """Write ``image``, which must already fit the format, with all its metadata.
-
-    Raises:
-        pyvips.Error: Reading or writing failed, or the picture was killed.
-    """
-    name = os.fsencode(file)
-    if kind == "jpeg":
-        # Optimised or progressive coding would hold all coefficients of the picture.
-        image.jpegsave(name, Q=quality)
-    elif kind == "webp":
-        image.webpsave(name, Q=quality, effort=_WEBP_EFFORT)
-    else:
-        # Said outright: a palette or 1-bit target must not squeeze the result into its own.
-        depth = 16 if image.format == "ushort" else 8
-        image.pngsave(
-            name, compression=_PNG_COMPRESSION, filter=_PNG_FILTER, palette=False, bitdepth=depth
-        )
 
 
 def run_with_progress(image: pyvips.Image, work: Callable[[], Any], progress: Progress) -> Any:
@@ -285,11 +239,3 @@ def _write_error(error: Exception, output: Path) -> StudioError:
     if code in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"the output {output} cannot be written: {folder} is not writable")
     return OutputError(f"the output {output} cannot be written: {error}")
-
-
-def _luma(pixels: PixelArray) -> PixelArray:
-    """H x W of the same depth."""
-    wide = pixels.astype(np.uint32)
-    red, green, blue = _LUMA
-    luma = red * wide[..., 0] + green * wide[..., 1] + blue * wide[..., 2] + 32_768
-    return (luma >> 16).astype(pixels.dtype)

@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad input or option, 3 no usable face, 4 engine or model u
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -47,7 +48,11 @@ def commands() -> None:
 @click.option("--target", type=_FILE, required=True, help="Photograph that gets another face.")
 @click.option("--source", type=_FILE, required=True, help="Picture whose face is taken.")
 @click.option(
-    "--output", type=_FILE, required=True, help="File to write: .png, .jpg, .jpeg or .webp."
+    "--output",
+    type=_FILE,
+    required=True,
+    help="File to write; its suffix is the format: .jpg, .jpeg, .png, .webp, .tif, .tiff, .avif, "
+    ".heic.",
 )
 @click.option(
     "--ratio", type=float, help="0 leaves the target as it is, 1 shows the source's face [0.6]."
@@ -56,9 +61,15 @@ def commands() -> None:
 @click.option(
     "--resolution",
     default="original",
-    help="original, or pixels of the longer side: 512, 1024, 2048, 4096.",
+    help="original; the longer side in pixels: 512, 1024, 2048, 4096; WIDTHxHEIGHT; or auto, "
+    "which chooses by the faces and the free memory.",
 )
-@click.option("--fit", default="keep", help="keep: the aspect ratio is the target's.")
+@click.option(
+    "--fit",
+    default="keep",
+    help="keep: the target's aspect ratio, inside the size; pad: exactly the size, with a "
+    "mirrored border; crop: exactly the size, cut around the faces.",
+)
 @click.option(
     "--faces",
     default="largest",
@@ -67,7 +78,20 @@ def commands() -> None:
 @click.option("--engine", help="auto or mesh [auto].")
 @_THRESHOLD
 @_MIN_FACE
-@click.option("--quality", type=int, help="JPEG and WebP quality, 1-100 [95].")
+@click.option(
+    "--quality",
+    type=int,
+    help="Quality of JPEG, WebP, AVIF and HEIC, 1-100 [that of a JPEG target, else 95].",
+)
+@click.option(
+    "--jpeg-graft",
+    help="Replace only the blocks under the face of a JPEG: auto, always or never [auto].",
+)
+@click.option(
+    "--max-memory-mb",
+    type=int,
+    help="MiB that the fusion may hold in all its processes, at least 300 [what is free].",
+)
 def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's contract
     target: Path,
     source: Path,
@@ -81,6 +105,8 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
     threshold: float | None,
     min_face: int | None,
     quality: int | None,
+    jpeg_graft: str | None,
+    max_memory_mb: int | None,
 ) -> None:
     """Fuse the source's face into the target and write the output file."""
     settings = load_settings()
@@ -90,12 +116,15 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
     from fusion.pipeline import build_pipeline
     from preprocess.resolution import Resolution
 
-    ask.check_choice("fit", fit, ("keep",))
     request = ask.FusionRequest(
         target=target,
         source=source,
         output=ask.Output(
-            output, Resolution.parse(resolution), _given(quality, settings.output.quality)
+            output,
+            Resolution.parse(resolution),
+            fit,
+            _given(quality, settings.output.quality),
+            _given(jpeg_graft, settings.output.jpeg_graft),
         ),
         blend=ask.Blend(_given(ratio, settings.fusion.ratio), mode),
         faces=ask.FaceSelection.parse(faces),
@@ -103,6 +132,7 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
             _given(threshold, settings.detection.threshold),
             _given(min_face, settings.detection.min_face),
         ),
+        max_memory_mb=_given(max_memory_mb, settings.limits.max_memory_mb),
     )
     chosen = create_engine(_given(engine, settings.fusion.engine))
     with _stoppable() as progress:
@@ -128,6 +158,18 @@ def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
     with _stoppable() as progress:
         picture, found = build_pipeline(settings).detect(image, detection, progress)
     _print_line(detection_report(picture, found, progress), sys.stdout)
+
+
+def _start() -> int:
+    """`main` for a process that ends with it, without collecting what is never garbage.
+
+    What the libraries make while they are loaded stays until the end, where the collector would
+    look through it twice more: together a tenth of a short command's time.
+    """
+    gc.disable()
+    code = main()
+    gc.freeze()
+    return code
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -169,6 +211,7 @@ def _look_at_headers(files: tuple[Path, ...], settings: Settings) -> None:
 @contextmanager
 def _stoppable() -> Iterator[Progress]:
     """A progress that Ctrl-C, SIGTERM or a closed terminal cancels: nothing half-written stays."""
+    gc.enable()  # see `_start`
     progress = Progress()
     previous = {
         number: signal.signal(number, lambda *_: progress.cancel())
@@ -197,4 +240,4 @@ def _print_line(report: dict[str, Any], stream: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_start())

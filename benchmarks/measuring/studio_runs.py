@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.measuring.processes import Run, run
 from common.progress import Progress
 from common.settings import load_settings
 from common.types import Face, FloatArray, Region, Size
@@ -70,6 +70,16 @@ class RecordingEngine:
     ) -> FusionField:
         """See `fusion.engines.base.Engine.prepare`."""
         self.field = self._engine.prepare(source, target, blend, progress)
+        return self.field
+
+    def last(self) -> FusionField:
+        """The field that was made last.
+
+        Raises:
+            RuntimeError: None was ever asked for.
+        """
+        if self.field is None:
+            raise RuntimeError(f"{self.capabilities.name} was never asked for a field")
         return self.field
 
 
@@ -144,10 +154,8 @@ class Studio:
         """At the target's size with ratio 1; also answers how opaque the field is where."""
         recording = RecordingEngine(engine)
         result = self.fuse(target, source, output, engine=recording)
-        if recording.field is None:
-            raise RuntimeError(f"{engine.capabilities.name} was never asked for a field")
-        region = recording.field.bounds(result.size)
-        return Fusion(result, region, recording.field.opacity(region, result.size))
+        region = recording.last().bounds(result.size)
+        return Fusion(result, region, recording.last().opacity(region, result.size))
 
     def pixels(self, file: Path, region: Region | None = None, at: Size | None = None) -> Any:
         """A region, or all, of a file in sRGB: H x W x 3 uint8."""
@@ -158,7 +166,14 @@ class Studio:
 def command_line(*arguments: str) -> dict[str, Any]:
     """Run the studio's command line as a person does; answers its line of JSON.
 
-    ``./run.sh`` where it has been set up, else this Python.
+    Raises:
+        SystemExit: The command failed.
+    """
+    return watched_command_line(*arguments)[0]
+
+
+def watched_command_line(*arguments: str) -> tuple[dict[str, Any], Run]:
+    """Likewise; also answers what it took. ``./run.sh`` where it is set up, else this Python.
 
     Raises:
         SystemExit: The command failed.
@@ -166,10 +181,6 @@ def command_line(*arguments: str) -> dict[str, Any]:
     start = [sys.executable, "-m", "studio.cli"]
     if (ROOT / ".venv" / "installed-core").exists():
         start = [str(ROOT / "run.sh")]
-    done = subprocess.run(
-        [*start, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
+    done = run([*start, *arguments], ROOT)
+    report: dict[str, Any] = json.loads(done.out)
+    return report, done

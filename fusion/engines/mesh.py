@@ -21,6 +21,7 @@ from fusion.engines.base import Capabilities, FaceView
 from fusion.field import blocks
 from fusion.request import Blend
 from preprocess import face_topology as topology
+from preprocess import transfer
 from preprocess.window import Window
 
 _ANALYSIS_PX = 320  # across the face, and the most nodes that the grid has there
@@ -172,9 +173,9 @@ class MeshField:
         lighting = self._light_grid.sample(self._lighting, block, self._target, at)
         warped = warp.sample(self._source_at(at), np.stack([x, y], axis=-1))
         lit = light.relight(warped, *np.split(np.moveaxis(lighting, 0, -1), 2, axis=-1))
-        lit = light.to_linear(light.shoulder(lit))
-        base = light.to_linear(tile)
-        mixed = light.to_encoded(base + weight * (lit - base))
+        lit = transfer.to_linear(light.shoulder(lit))
+        base = transfer.to_linear(tile)
+        mixed = transfer.to_encoded(base + weight * (lit - base))
         return np.where(weight > 0, mixed, tile)
 
     def _source_at(self, at: Size) -> Window:

@@ -17,9 +17,9 @@ import gradio as gr
 
 from common.errors import CancelledError, DeadlineError, ImageSizeError, OptionError, StudioError
 from common.types import Size
-from preprocess.resolution import ORIGINAL, TIERS
+from preprocess.resolution import AUTO, FITS, ORIGINAL, TIERS
 from studio.page.session_jobs import SessionJobs
-from studio.page.texts import Language, language_of, say
+from studio.page.texts import TEXTS, Language, language_of, say
 from studio.page.views import (
     EMPTY_PICKER,
     EMPTY_STAGE,
@@ -37,6 +37,8 @@ from studio.service.jobs import Job
 
 LOG = logging.getLogger(__name__)
 ROLES: tuple[Role, ...] = ("target", "source")
+RESOLUTIONS = (str(ORIGINAL), *map(str, TIERS), str(AUTO))
+"""The output sizes that the page offers, as `Resolution.parse` reads them."""
 Update = dict[str, Any]
 """What Gradio changes on a component."""
 
@@ -100,22 +102,29 @@ class Events:
         able = bool(target and source and _chosen(target_view) and _chosen(source_view))
         return gr.update(interactive=able)
 
-    def sizes(self, target: Photo | None, chosen: str, request: gr.Request) -> Update:
-        """The output sizes in pixels, now that the target is known or gone."""
+    def sizes(
+        self, target: Photo | None, chosen: str, fit: str, request: gr.Request
+    ) -> tuple[Update, Update]:
+        """The output sizes in pixels, and the shapes, for the target as it is known or gone."""
         language = _language(request)
         choices = []
-        for name in (str(ORIGINAL), *map(str, TIERS)):
-            label = say(language, "original") if name == str(ORIGINAL) else name
+        for name in RESOLUTIONS:
+            label = say(language, name) if name in TEXTS else name
             if target is not None:
-                label = f"{label} · {self._size_label(target.size, name, language)}"
+                label = f"{label} · {self._size_label(target.size, name, fit, language)}"
             choices.append((label, name))
-        return gr.update(choices=choices, value=chosen)
+        shape = gr.update(
+            value=fit,
+            info=say(language, f"{fit}_info"),
+            visible=chosen != str(ORIGINAL),  # every shape of the original size is its own
+        )
+        return gr.update(choices=choices, value=chosen), shape
 
-    def sizes_anew(self, request: gr.Request) -> Update:
-        """The output sizes as at first."""
-        return self.sizes(None, str(ORIGINAL), request)
+    def sizes_anew(self, request: gr.Request) -> tuple[Update, Update]:
+        """The output sizes and shapes as at first."""
+        return self.sizes(None, str(ORIGINAL), FITS[0], request)
 
-    def start(
+    def start(  # noqa: PLR0913 - one parameter for each component that it reads
         self,
         target: Photo | None,
         source: Photo | None,
@@ -123,6 +132,7 @@ class Events:
         source_view: View,
         ratio: float,
         resolution: str,
+        fit: str,
         request: gr.Request,
     ) -> Iterator[StageUpdate]:
         """Queue the fusion and report until it is over."""
@@ -137,6 +147,7 @@ class Events:
                 _known(source, source_view, say(language, "no_source_chosen"))[0],
                 float(ratio),
                 resolution,
+                fit,
             )
             job = self._jobs.begin(session, "fusion", partial(self._service.submit, wish))
         except StudioError as error:
@@ -232,12 +243,12 @@ class Events:
     def _sentence(self, error: StudioError, language: Language) -> str:
         return sentence(error, self._service.storage.directory, language)
 
-    def _size_label(self, target: Size, resolution: str, language: Language) -> str:
+    def _size_label(self, target: Size, resolution: str, fit: str, language: Language) -> str:
         try:
-            size = self._service.result_size(target, resolution)
+            size = self._service.result_size(target, resolution, fit)
         except ImageSizeError:
             return say(language, "too_many_pixels")
-        return pixels(size, language)
+        return say(language, "auto_size") if size is None else pixels(size, language)
 
 
 def _language(request: gr.Request) -> Language:

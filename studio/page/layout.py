@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 from starlette.middleware import Middleware
 
-from preprocess.resolution import ORIGINAL, TIERS
-from studio.page.events import Events
+from preprocess.resolution import FITS, ORIGINAL
+from studio.page.events import RESOLUTIONS, Events
 from studio.page.privacy import PrivateResponses
 from studio.page.texts import TEXTS, for_component, labels
 from studio.page.theme import ICON, make_theme, read_asset
@@ -28,6 +28,7 @@ class Parts(NamedTuple):
     source: gr.HTML
     ratio: gr.Slider
     resolution: gr.Dropdown
+    fit: gr.Radio
     start: gr.Button
     cancel: gr.Button
     clear: gr.Button
@@ -122,14 +123,7 @@ def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
                     buttons=[],
                     elem_id="ff-ratio",
                 )
-                resolution = gr.Dropdown(
-                    [(translate("original"), str(ORIGINAL)), *((str(t), str(t)) for t in TIERS)],
-                    value=str(ORIGINAL),
-                    label=translate("resolution"),
-                    info=translate("resolution_info"),
-                    filterable=False,
-                    elem_id="ff-resolution",
-                )
+                resolution, fit = _output_controls(translate)
                 with gr.Row(elem_id="ff-actions"):
                     start = gr.Button(
                         translate("start"),
@@ -155,7 +149,28 @@ def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
                 texts=for_component(),
                 elem_id="ff-stage",
             )
-    return Parts(demo, target, source, ratio, resolution, start, cancel, clear, stage)
+    return Parts(demo, target, source, ratio, resolution, fit, start, cancel, clear, stage)
+
+
+def _output_controls(translate: gr.I18n) -> tuple[gr.Dropdown, gr.Radio]:
+    """The output's size and its shape, which only matters for another size than the original."""
+    resolution = gr.Dropdown(
+        [(translate(name) if name in TEXTS else name, name) for name in RESOLUTIONS],
+        value=str(ORIGINAL),
+        label=translate("resolution"),
+        info=translate("resolution_info"),
+        filterable=False,
+        elem_id="ff-resolution",
+    )
+    fit = gr.Radio(
+        [(translate(name), name) for name in FITS],
+        value=FITS[0],
+        label=translate("fit"),
+        info=translate(f"{FITS[0]}_info"),
+        visible=False,
+        elem_id="ff-fit",
+    )
+    return resolution, fit
 
 
 def _picker(role: Role, max_upload_mb: int, several: bool) -> gr.HTML:
@@ -188,10 +203,12 @@ def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: 
     }
     sizes = {
         "fn": events.sizes,
-        "inputs": [photos.target, parts.resolution],
-        "outputs": parts.resolution,
+        "inputs": [photos.target, parts.resolution, parts.fit],
+        "outputs": [parts.resolution, parts.fit],
         **current,
     }
+    for control in (parts.resolution, parts.fit):
+        control.input(**sizes)
     looks = []
     target, source = (photos.target, parts.target), (photos.source, parts.source)
     for shown, look_at, remove, apologise in (
@@ -237,6 +254,7 @@ def _wire_fusion(
             parts.source,
             parts.ratio,
             parts.resolution,
+            parts.fit,
         ],
         outputs=outputs,
         concurrency_limit=None,
@@ -259,7 +277,7 @@ def _wire_fusion(
         ],
         queue=False,
         **quiet,
-    ).then(events.sizes_anew, outputs=parts.resolution, queue=False, **quiet)
+    ).then(events.sizes_anew, outputs=[parts.resolution, parts.fit], queue=False, **quiet)
     page.unload(events.forget)
 
 

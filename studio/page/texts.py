@@ -26,8 +26,8 @@ TEXTS: dict[str, dict[Language, str]] = {
     "source_prompt": {"en": "The face to bring in", "zh": "要融入的人脸"},
     "drop": {"en": "Drop a file here or click to choose", "zh": "拖放文件到此处，或点击选择"},
     "formats": {
-        "en": "JPEG, PNG or WebP, up to {limit} MB",
-        "zh": "JPEG、PNG 或 WebP，最大 {limit} MB",
+        "en": "JPEG, PNG, WebP, TIFF, AVIF, HEIC or GIF, up to {limit}\u00a0MB",
+        "zh": "JPEG、PNG、WebP、TIFF、AVIF、HEIC 或 GIF，最大 {limit}\u00a0MB",
     },
     "replace": {"en": "Replace", "zh": "更换"},
     "remove": {"en": "Remove", "zh": "移除"},
@@ -64,10 +64,31 @@ TEXTS: dict[str, dict[Language, str]] = {
     },
     "resolution": {"en": "Output size", "zh": "输出尺寸"},
     "resolution_info": {
-        "en": "The longer side in pixels; the aspect ratio is kept",
-        "zh": "长边的像素数；保持宽高比",
+        "en": "The longer side in pixels",
+        "zh": "长边的像素数",
     },
     "original": {"en": "Original", "zh": "原始尺寸"},
+    "auto": {"en": "Automatic", "zh": "自动"},
+    "auto_size": {
+        "en": "by face and memory",
+        "zh": "根据人脸和内存",
+    },
+    "fit": {"en": "Shape", "zh": "画面形状"},
+    "keep": {"en": "Keep", "zh": "保持"},
+    "pad": {"en": "Pad", "zh": "补边"},
+    "crop": {"en": "Crop", "zh": "裁剪"},
+    "keep_info": {
+        "en": "The photograph keeps its shape.",
+        "zh": "照片保持原有的宽高比。",
+    },
+    "pad_info": {
+        "en": "A square that shows the whole photograph, with its edges mirrored around it.",
+        "zh": "输出为正方形，显示整张照片，四周用镜像边缘补齐。",
+    },
+    "crop_info": {
+        "en": "A square cut out of the photograph around the chosen faces.",
+        "zh": "输出为正方形，围绕所选人脸从照片中裁出。",
+    },
     "too_many_pixels": {"en": "above the limit", "zh": "超过上限"},
     "start": {"en": "Start", "zh": "开始"},
     "cancel": {"en": "Cancel", "zh": "取消"},
@@ -121,6 +142,10 @@ TEXTS: dict[str, dict[Language, str]] = {
     "fact_file": {"en": "File", "zh": "文件"},
     "fact_engine": {"en": "Engine", "zh": "引擎"},
     "fact_time": {"en": "Time", "zh": "用时"},
+    "fact_written": {"en": "Written", "zh": "写入方式"},
+    "copied": {"en": "copied byte for byte", "zh": "逐字节复制"},
+    "grafted": {"en": "only the JPEG blocks of the face", "zh": "仅替换人脸处的 JPEG 块"},
+    "encoded": {"en": "encoded anew", "zh": "重新编码"},
     "pixels": {"en": "{width} × {height} px", "zh": "{width} × {height} 像素"},
     "seconds": {"en": "{seconds} s", "zh": "{seconds} 秒"},
     "engine_on": {"en": "{engine} on {device}", "zh": "{engine}（{device}）"},
@@ -161,6 +186,7 @@ COMPONENT_KEYS = (
     "fact_file",
     "fact_engine",
     "fact_time",
+    "fact_written",
 )
 """Texts that the page's own components need in the browser."""
 

@@ -10,6 +10,9 @@ from urllib.parse import quote
 
 from common.errors import StudioError
 from common.types import Face, Region, Size
+from fusion.request import FusionResult
+from preprocess.frame import Frame, plan_frame
+from preprocess.resolution import Resolution
 from studio.page.texts import Language, say
 from studio.service.fusion_service import Fused, Photo, Role
 from studio.service.jobs import JobStatus
@@ -68,13 +71,16 @@ def done_view(fused: Fused, target: Photo, language: Language) -> View:
     megabytes = output.stat().st_size / 1e6
     seconds = f"{result.seconds['total']:.1f}"
     engine = say(language, "engine_on", engine=result.engine, device=result.device)
+    boxes = [face.box for face, used in result.faces if used]
+    frame = _frame(result, boxes, target.size)
     return {
         "state": "done",
         "before": file_link(target.preview),
         "after": None if fused.preview is None else file_link(fused.preview),
         "width": result.size.width,
         "height": result.size.height,
-        "divide": _divider([face.box for face, used in result.faces if used], target.size),
+        "placed": _placed(frame),
+        "divide": _divider(boxes, target.size, frame),
         "link": file_link(output),
         "file": output.name,
         "facts": [
@@ -82,7 +88,9 @@ def done_view(fused: Fused, target: Photo, language: Language) -> View:
             ["fact_file", f"{result.format.upper()} · {megabytes:.1f} MB"],
             ["fact_time", say(language, "seconds", seconds=seconds)],
             ["fact_engine", engine],
+            ["fact_written", say(language, result.written)],
         ],
+        "notes": [stand_alone(note) for note in result.notes],
         "warnings": warnings,
     }
 
@@ -119,11 +127,32 @@ def pixels(size: Size, language: Language) -> str:
     return say(language, "pixels", width=size.width, height=size.height)
 
 
-def _divider(faces: Sequence[Region], picture: Size) -> float:
+def _frame(result: FusionResult, faces: Sequence[Region], target: Size) -> Frame:
+    """Where the result lies in the target."""
+    fit = result.request.output.fit
+    if fit == "keep":
+        return Frame(result.size, Region.whole(result.size))
+    # Whatever was asked for, it was answered with this size.
+    return plan_frame(target, Resolution(exact=result.size), fit, faces, float("inf"))
+
+
+def _placed(frame: Frame) -> dict[str, float]:
+    """Where the target's preview lies in the result, percent of the result's sides."""
+    window, at = frame.window, frame.at
+    return {
+        "left": round(-100 * window.x / window.width, 4),
+        "top": round(-100 * window.y / window.height, 4),
+        "across": round(100 * at.width / window.width, 4),
+        "down": round(100 * at.height / window.height, 4),
+    }
+
+
+def _divider(faces: Sequence[Region], target: Size, frame: Frame) -> float:
     """Where the divider starts, percent from the left: every new face is to its right."""
     if not faces:
         return 50.0
-    first = min(box.x for box in faces) / picture.width - BESIDE_FACES
+    left = min(box.x for box in faces) * frame.at.width / target.width - frame.window.x
+    first = left / frame.window.width - BESIDE_FACES
     return round(100 * min(max(first, 0.04), 0.5), 2)
 
 

@@ -23,8 +23,9 @@ from fusion.request import (
     FusionRequest,
     FusionResult,
     Output,
+    check_choice,
 )
-from preprocess.resolution import Resolution, output_size
+from preprocess.resolution import FITS, Resolution, output_size
 from studio.service.jobs import Job, JobQueue
 from studio.service.storage import Storage, download_name, storage_errors
 
@@ -34,7 +35,15 @@ if TYPE_CHECKING:
     from preprocess.image_file import ImageFile
 
 LOG = logging.getLogger(__name__)
-SUFFIXES = {"jpeg": ".jpg", "png": ".png", "webp": ".webp"}
+SUFFIXES = {
+    "jpeg": ".jpg",
+    "png": ".png",
+    "webp": ".webp",
+    "tiff": ".tif",
+    "avif": ".avif",
+    "heic": ".heic",
+    "gif": ".png",  # 256 colours would not do for a face
+}
 """File suffix of a result by the format of its target."""
 ANALYSES_AT_ONCE = 2
 PREVIEW_NAME = "preview.jpg"
@@ -67,7 +76,7 @@ class Wish:
     """One fusion as the person at the page describes it.
 
     target_faces, source_face: indices of the photos' faces. ratio: 0-1. resolution: a text
-    that `Resolution.parse` reads.
+    that `Resolution.parse` reads. fit: one of `preprocess.resolution.FITS`.
     """
 
     target: Photo
@@ -76,6 +85,7 @@ class Wish:
     source_face: int
     ratio: float
     resolution: str
+    fit: str = "keep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +153,17 @@ class FusionService:
 
         return self.analyses.submit(work)
 
-    def result_size(self, target: Size, resolution: str) -> Size:
-        """The size that a result would have.
+    def result_size(self, target: Size, resolution: str, fit: str) -> Size | None:
+        """The size that a result would have; None where that is decided at the start (auto).
 
         Raises:
-            OptionError: The resolution is unknown.
+            OptionError: The resolution or the fit is unknown.
             ImageSizeError: The result would be larger than the limit.
         """
-        limit = self.settings.limits.max_megapixels
-        return output_size(target, Resolution.parse(resolution), limit)
+        wanted = Resolution.parse(resolution)
+        if wanted.automatic:
+            return None
+        return output_size(target, wanted, self.settings.limits.max_megapixels, fit)
 
     def smallest_face(self, size: Size) -> int:
         """The smallest face that is looked for in a picture of ``size``, pixels."""
@@ -167,11 +179,14 @@ class FusionService:
             BusyError: The queue is full.
         """
         blend, resolution = Blend(wish.ratio), Resolution.parse(wish.resolution)
+        check_choice("fit", wish.fit, FITS)
         pairs = tuple((wish.source_face, index) for index in wish.target_faces)
         name = download_name(wish.target.name, SUFFIXES[wish.target.format])
+        wanted = self.settings.output
 
         def work(progress: Progress) -> Fused:
-            output = Output(self.storage.new_file(name), resolution, self.settings.output.quality)
+            path = self.storage.new_file(name)
+            output = Output(path, resolution, wish.fit, wanted.quality, wanted.jpeg_graft)
             request = FusionRequest(
                 target=wish.target.path,
                 source=wish.source.path,
@@ -179,6 +194,7 @@ class FusionService:
                 blend=blend,
                 faces=FaceSelection(pairs=pairs),
                 detection=self._detection(),
+                max_memory_mb=self.settings.limits.max_memory_mb,
             )
             try:
                 return self._fuse(request, progress)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import choices, contact_sheet, detection, light, quality, speed
+from benchmarks import choices, contact_sheet, detection, light, quality, resolution, speed
 from benchmarks.measuring.portraits import Pair, demo_portraits
 from benchmarks.measuring.studio_runs import Studio, timed
 
@@ -137,3 +137,75 @@ def test_all_ways_to_interpolate_agree():
     expected = choices.by_numpy(*given)
     np.testing.assert_allclose(choices.by_opencv(*given), expected, rtol=1e-5)
     np.testing.assert_allclose(choices.by_elements(*given), expected, rtol=1e-5)
+
+
+def test_resolution_measures_the_studio_next_to_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("STUDIO_FACES", raising=False)
+    figures, drawing = tmp_path / "figures.json", tmp_path / "drawing.svg"
+    arguments = ["--sizes", 512, 700, "--cases", "sweep", "detail", "--runs", 1]
+    _run(resolution, monkeypatch, *arguments, "--json", figures, "--plot", drawing)
+    found = json.loads(figures.read_text(encoding="utf-8"))
+    assert [case["size"] for case in found["cases"]] == ["341x512", "467x700"]
+    for case in found["cases"]:
+        assert case["studio"]["wall_s"] > case["seconds"]["total"] > 0
+        assert 0 < case["libvips"]["wall_s"] < case["studio"]["wall_s"]
+        assert 80 < case["whole_array"]["peak_mb"] < 400
+        assert case["peak_mb"] >= case["own_mb"] > 80
+        assert case["written"] == "grafted"
+    assert found["bars"] == []  # none of them is about pictures as small as these
+    assert drawing.read_text(encoding="utf-8").count("<circle") == 5  # one in the legend
+    assert "whole array" in capsys.readouterr().out
+
+
+def test_resolution_knows_how_much_of_an_enlarged_target_the_face_covers(
+    faces, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(resolution, "ENLARGED", 900)
+    monkeypatch.setattr(resolution, "PNG_SIDE", 600)
+    pair = Pair(faces / "a_astronaut.jpg", faces / "b_second.jpg")
+    enlarged, png = resolution.measure_files(pair, ["enlarged", "png"], [], 1, tmp_path)
+    assert enlarged["size"] == "900x900"
+    assert 150 < enlarged["face_px"] < 300  # the face's oval has 170
+    assert 0.02 < enlarged["face_mp"] < 0.09
+    assert (png["size"], png["written"], png["whole_array"]) == ("600x600", "encoded", None)
+
+
+def case_of(name: str, megapixels: float, **change: object) -> dict[str, object]:
+    longer = round((1.5e6 * megapixels) ** 0.5)
+    return {
+        "case": name,
+        "size": "",
+        "longer": longer,
+        "megapixels": megapixels,
+        "studio": {"wall_s": 5.0},
+        "libvips": {"wall_s": 2.0},
+        "peak_mb": 300.0,
+        "written": "encoded",
+        "seconds": {"render": 4.0},
+        "size_change": -0.01,
+        **change,
+    }
+
+
+def test_bars_are_judged_by_what_was_measured():
+    cases = [
+        case_of("sweep", 171),
+        case_of("sweep", 384, longer=24_000, peak_mb=330.0),
+        case_of("sweep", 45, longer=8192, written="grafted", size_change=0.04),
+        case_of("enlarged", 384, face_mp=47.0, peak_mb=701.0),
+        case_of("png", 67),
+    ]
+    found = list(resolution.bars(cases, [{"ratio": 1.7}, {"ratio": 1.9}, {"ratio": 2.0}]))
+    measured = {one["bar"]: (round(one["measured"], 2), one["holds"]) for one in found}
+    assert list(measured.values()) == [
+        (2.5, True),
+        (330, True),
+        (2.5, False),
+        (4, False),
+        (11.75, False),
+        (701, False),
+        (2.5, False),
+        (300, True),
+        (14.08, False),
+        (1.9, True),
+    ]

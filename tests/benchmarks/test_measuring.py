@@ -1,14 +1,17 @@
 import argparse
 import json
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from benchmarks.measuring import picture, portraits, report
+from benchmarks.measuring import canvases, picture, plot, portraits, processes, report
 from benchmarks.measuring.picture import Compared
-from common.types import Face, FaceQuality, Pose, Region
+from common.types import Face, FaceQuality, Pose, Region, Size
 from preprocess import face_topology as topology
 
 SIDE = 400
@@ -71,6 +74,77 @@ def test_report_holds_the_figures_and_the_machine(tmp_path):
     assert found["benchmark"] == "speed"
     assert found["cases"] == [1]
     assert set(found["machine"]) == {"system", "processor", "cores", "load", "python"}
+
+
+MEMORY = """
+import subprocess, sys, time
+mine = bytearray(100 * 2**20)
+child = "import time; its = bytearray(150 * 2**20); time.sleep(0.4)"
+subprocess.run([sys.executable, "-c", child])
+print("done")
+"""
+
+
+def test_a_program_is_measured_with_its_children(tmp_path):
+    found = processes.run([sys.executable, "-c", MEMORY], tmp_path)
+    assert found.out == "done\n"
+    assert found.wall > 0.4
+    assert 260 < found.peak_mb < 320  # and twice the interpreter
+
+
+def test_a_program_that_fails_ends_the_benchmark(tmp_path):
+    with pytest.raises(SystemExit, match="ended with 1: no room"):
+        processes.run([sys.executable, "-c", "raise SystemExit('no room')"], tmp_path)
+
+
+@pytest.fixture
+def portrait(tmp_path: Path, astronaut: np.ndarray) -> Path:
+    file = tmp_path / "portrait.png"
+    Image.fromarray(astronaut[:300]).save(file)
+    return file
+
+
+def test_a_canvas_has_the_portrait_in_its_middle_and_is_busy(portrait, tmp_path):
+    file = canvases.write_canvas(portrait, Size(1100, 600), tmp_path / "canvas.jpg")
+    with Image.open(file) as made:
+        assert made.size == (1100, 600)
+        pixels = np.asarray(made, float)
+    with Image.open(portrait) as picture:
+        wanted = np.asarray(picture.resize((1024, 600), Image.Resampling.BICUBIC), float)
+    assert np.abs(pixels[:, 38:1062] - wanted).mean() < 4
+    assert pixels[:, :30].std() > 10
+    again = canvases.write_canvas(portrait, Size(1100, 600), tmp_path / "again.jpg")
+    assert again.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("longer", "most", "size"), [(1024, 1e9, (1024, 600)), (1024, 38_400, (256, 150))]
+)
+def test_a_portrait_is_enlarged_to_a_side_or_a_number_of_pixels(
+    portrait, tmp_path, longer, most, size
+):
+    file = canvases.write_scaled(portrait, longer, most, tmp_path / "large.png")
+    with Image.open(file) as made:
+        assert made.size == size
+
+
+def test_a_plot_places_points_on_logarithmic_axes():
+    curves = [plot.Curve("one & all", [(1, 1), (10, 10), (100, 100)]), plot.Curve("none", [])]
+    text = plot.draw("Time", [plot.Panel("seconds", "megapixels", curves)] * 2)
+    picture = ElementTree.fromstring(text)
+    assert picture.get("aria-label") == "Time"
+    marks = [
+        (float(one.get("cx")), float(one.get("cy"))) for one in picture.iter() if one.get("cx")
+    ]
+    legend, points = marks[0], marks[1:]
+    assert len(points) == 6
+    (x0, y0), (x1, y1), (x2, y2) = points[:3]
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert y0 - y1 == pytest.approx(y1 - y2, abs=0.2)
+    assert x0 < x2
+    assert y0 > y2 > legend[1]
+    words = [one.text for one in picture.iter() if one.tag.endswith("text")]
+    assert {"one & all", "seconds", "megapixels", "1", "10", "100"} <= set(words)
 
 
 @pytest.fixture

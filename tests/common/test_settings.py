@@ -61,6 +61,15 @@ def test_a_variable_can_say_null(file: Path) -> None:
     assert load_settings(file, {"STUDIO_DETECTION__MIN_FACE": "null"}).detection.min_face is None
 
 
+def test_what_is_left_to_the_target_and_the_machine_can_be_set(file: Path) -> None:
+    assert load_settings(file, {}).output.quality is None
+    assert load_settings(file, {}).limits.max_memory_mb is None
+    write(file, "output: {quality: 80, jpeg_graft: never}\nlimits: {max_memory_mb: 600}")
+    settings = load_settings(file, {"STUDIO_OUTPUT__QUALITY": "null"})
+    assert (settings.output.quality, settings.output.jpeg_graft) == (None, "never")
+    assert settings.limits.max_memory_mb == 600
+
+
 def test_other_variables_are_left_alone(file: Path) -> None:
     environment = {"STUDIO_FACES": "/faces", "STUDIO": "x", "SERVER__PORT": "1", "PATH": "/bin"}
     assert load_settings(file, environment) == Settings()
@@ -93,6 +102,8 @@ def test_the_process_environment_is_the_default(
         ("detection: {min_face: 8}", "detection.min_face is 8"),
         ("fusion: {engine: magic}", "fusion.engine is 'magic'"),
         ("output: {quality: 101}", "output.quality is 101"),
+        ("output: {jpeg_graft: perhaps}", "output.jpeg_graft is 'perhaps'"),
+        ("limits: {max_memory_mb: 299}", "limits.max_memory_mb is 299"),
         ("server: 7860", "server is 7860"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import psutil
 import pytest
 from PIL import Image
@@ -128,6 +129,79 @@ def test_several_faces_can_be_chosen(
     assert (changed[60:190, 100:220] > 30).mean() > 0.05
     assert (changed[60:190, 380:500] > 30).mean() > 0.05
     assert changed[:, 260:340].max() == 0  # between the two
+
+
+def test_another_size_can_be_a_square_and_says_so_before_the_start(
+    visit: Open, photos: tuple[Path, Path], tmp_path: Path
+) -> None:
+    here = visit()
+    shape, sizes = here.page.locator("#ff-fit"), here.page.locator("#ff-resolution input")
+    here.upload("target", photos[0])
+    here.upload("source", photos[1])
+    assert not shape.is_visible()  # the original size has its own
+    sizes.click()
+    here.page.click("[role=option] >> text=512 · 500 × 512 px")
+    shape.wait_for()
+    shape.locator("label", has_text="Crop").click()
+    here.page.wait_for_selector("#ff-fit >> text=A square cut out of the photograph")
+    here.page.wait_for_function(
+        "document.querySelector('#ff-resolution input').value === '512 · 512 × 512 px'"
+    )
+    here.page.click("#ff-start:not([disabled])")
+    here.stage("done")
+    report = here.page.inner_text("#ff-stage .ff-report")
+    assert "512 × 512 px" in report
+    assert "encoded anew" in report
+    before = here.page.locator("#ff-stage .ff-before").bounding_box()
+    after = here.page.locator("#ff-stage .ff-after").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert before["width"] == pytest.approx(after["width"], abs=0.6)
+    assert before["height"] / before["width"] == pytest.approx(1.024, abs=0.002)
+    here.page.click("#ff-clear")
+    shape.wait_for(state="hidden")
+    assert sizes.input_value() == "Original"
+
+
+def test_automatic_says_what_it_chose(visit: Open) -> None:
+    here = visit()
+    here.load_demo()
+    here.page.click("#ff-resolution input")
+    here.page.click("[role=option] >> text=Automatic")
+    here.page.click("#ff-start")
+    here.stage("done")
+    assert here.page.inner_text("#ff-stage .ff-notes li").startswith("Auto chose")
+
+
+@pytest.mark.parametrize(("suffix", "result"), [(".heic", ".heic"), (".gif", ".png")])
+def test_other_formats_are_shown_fused_and_given_back(
+    visit: Open,
+    photos: tuple[Path, Path],
+    tmp_path: Path,
+    astronaut: np.ndarray,
+    suffix: str,
+    result: str,
+) -> None:
+    pillow_heif.register_heif_opener()
+    target = tmp_path / f"holiday{suffix}"
+    Image.fromarray(astronaut).save(target)
+    here = visit()
+    here.upload("target", target)
+    shown = here.page.locator("#ff-target .ff-image")
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 512
+    here.upload("source", photos[1])
+    here.page.click("#ff-start:not([disabled])")
+    here.stage("done")
+    with here.page.expect_download() as waiting:
+        here.page.click("#ff-stage .ff-download")
+    assert waiting.value.suggested_filename == f"holiday-fused{result}"
+    fused = tmp_path / f"fused{result}"
+    waiting.value.save_as(fused)
+    with Image.open(fused) as picture:
+        assert picture.size == (512, 512)
+        difference = np.abs(np.asarray(picture.convert("RGB"), float) - astronaut)
+    assert difference[80:170, 190:260].mean() > 8  # the face is another one
+    assert difference[300:].mean() < 8
 
 
 def test_bad_files_get_a_sentence_and_the_page_goes_on(

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import fusion.pipeline as pipeline_module
 from common.errors import (
     CancelledError,
     DeadlineError,
@@ -27,6 +26,7 @@ from common.errors import (
 )
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
+from fusion import rendering
 from fusion.engines.registry import create_engine
 from fusion.field import FusionField
 from fusion.pipeline import Pipeline, detection_report
@@ -106,7 +106,7 @@ def test_the_number_of_threads_changes_nothing(
     run: Run, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
     expected = run(name="a.png", resolution="1024")[1]
-    monkeypatch.setattr(pipeline_module, "_RENDER_THREADS", threads)
+    monkeypatch.setattr(rendering, "_THREADS", threads)
     monkeypatch.setattr(os, "cpu_count", lambda: threads)
     assert np.array_equal(run(name="b.png", resolution="1024")[1], expected)
 
@@ -340,7 +340,7 @@ def test_files_and_places_are_refused_before_any_work(
     attempts: list[tuple[type[Exception], dict[str, Any]]] = [
         (FileMissingError, {"target": tmp_path / "none.png"}),
         (FileMissingError, {"source": tmp_path / "none.png"}),
-        (UnsupportedFormatError, {"name": "out.tif"}),
+        (UnsupportedFormatError, {"name": "out.bmp"}),
         (OutputError, {"name": "no-folder/out.png"}),
     ]
     for error, given in attempts:
@@ -426,7 +426,7 @@ def test_a_result_tells_all_of_the_contract(run: Run, tmp_path: Path, ratio: flo
     report = result.as_dict()
     assert list(report) == [
         *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
-        *("seconds", "peak_rss_mb", "warnings"),
+        *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     (face,) = report["faces"]
     assert list(face) == ["index", "box", "score", "yaw", "pitch", "roll", "used"]
@@ -439,7 +439,8 @@ def test_a_result_tells_all_of_the_contract(run: Run, tmp_path: Path, ratio: flo
     assert (report["width"], report["height"], report["format"]) == (1024, 853, "jpeg")
     assert (report["output"], report["ratio"]) == (str(tmp_path / "out.jpg"), ratio)
     assert 30 < report["peak_rss_mb"] < 10_000
-    assert report["warnings"] == []
+    assert report["warnings"] == report["notes"] == []
+    assert report["written"] == "encoded"
     assert list(dict.fromkeys(stages)) == [
         stage
         for stage in ("read", "detect", "prepare", "render", "write")

@@ -104,6 +104,8 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         faces=((face, True), (face, False)),
         seconds={"total": 1.23456, "read": 0.1},
         peak_rss_mb=123.456,
+        written="grafted",
+        notes=("two",),
         warnings=("one",),
     )
     report = json.loads(json.dumps(result.as_dict()))
@@ -131,6 +133,8 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         "mode": "normal",
         "seconds": {"total": 1.2346, "read": 0.1},
         "peak_rss_mb": 123.5,
+        "written": "grafted",
+        "notes": ["two"],
         "warnings": ["one"],
     }
     assert "used" not in face_report(face)

@@ -35,7 +35,7 @@ def look(finder: FaceFinder, tmp_path_factory: pytest.TempPathFactory) -> Look:
             path = folder / "picture.png"
             Image.fromarray(np.ascontiguousarray(picture)).save(path, compress_level=1)
         image = ImageFile.open(path, max_megapixels=390)
-        return finder.find(image, threshold, min_face, Progress())
+        return finder.find(image, threshold, min_face, Progress())[1]
 
     return find
 

@@ -107,7 +107,7 @@ def test_threads_do_not_disturb_each_other(
 
     def find(file: Path) -> NDArray[Any]:
         image = ImageFile.open(file, max_megapixels=1)
-        (face,) = finder.find(image, 0.5, None, Progress())
+        _, (face,) = finder.find(image, 0.5, None, Progress())
         return face.landmarks
 
     alone = [find(file) for file in files]

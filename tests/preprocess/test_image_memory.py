@@ -95,14 +95,14 @@ NO_MEMORY = """
 import os, resource, sys
 from pathlib import Path
 from common.errors import MemoryLimitError
-from common.progress import Progress
 from common.types import Region, Size
 from preprocess.image_file import ImageFile
+from tests.preprocess.renditions import write
 
 os.environ["VIPS_CONCURRENCY"] = "1"
 folder = Path(sys.argv[1])
 small = ImageFile.open(folder / "small.png", max_megapixels=390)
-small.write(folder / "warm.png", small.size, [], 90, Progress())  # every thread has started
+write(small, folder / "warm.png")  # every thread has started
 image = ImageFile.open(folder / "large", max_megapixels=390)
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 # Enough for all but the picture.
@@ -111,7 +111,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for attempt in (
     lambda: image.read(Region(0, 0, 16, 16)),
     lambda: list(image.strips(Size(64, 64), 16, 0)),
-    lambda: image.write(folder / "out.png", Size(64, 64), [], 90, Progress()),
+    lambda: write(image, folder / "out.png", at=Size(64, 64)),
 ):
     try:
         attempt()
@@ -146,16 +146,16 @@ import resource, sys, tempfile
 from pathlib import Path
 import preprocess.image_pipeline
 from common.errors import DiskFullError
-from common.progress import Progress
 from preprocess.image_file import ImageFile
+from tests.preprocess.renditions import write
 
-preprocess.image_pipeline._TURN_IN_MEMORY = 1000
+preprocess.image_pipeline._HELD_IN_MEMORY = 1000
 folder = Path(sys.argv[1])
 image = ImageFile.open(folder / "turned.png", max_megapixels=390)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 for attempt in (
     lambda: list(image.strips(image.size, 64, 0)),
-    lambda: image.write(folder / "out.jpg", image.size, [], 10, Progress()),
+    lambda: write(image, folder / "out.jpg", quality=10),
 ):
     try:
         attempt()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from common.errors import UnsupportedFormatError
+from preprocess.image_file import output_format
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,10 +95,11 @@ def test_fuse(cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_
     output = tmp_path / "out.jpg"
     options = ("--ratio", "0.8", "--resolution", "1024", "--engine", "mesh", "--quality", "90")
     more = ("--mode", "normal", "--fit", "keep", "--faces", "0:0", "--threshold", "0.4")
-    report = cli(*fuse(portrait, other, output, *options, *more, "--min-face", "40")).report
+    most = ("--min-face", "40", "--jpeg-graft", "auto", "--max-memory-mb", "400")
+    report = cli(*fuse(portrait, other, output, *options, *more, *most)).report
     assert list(report) == [
         *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
-        *("seconds", "peak_rss_mb", "warnings"),
+        *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     assert list(report["seconds"]) == ["total", "read", "detect", "prepare", "render", "write"]
     assert report["output"] == str(output)
@@ -104,6 +109,64 @@ def test_fuse(cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_
     with Image.open(output) as picture:
         assert (picture.size, picture.format) == ((1024, 1024), "JPEG")
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (("--resolution", "300x400"), (300, 300)),
+        (("--resolution", "300x400", "--fit", "pad"), (300, 400)),
+        (("--resolution", "300x400", "--fit", "crop"), (300, 400)),
+        (("--resolution", "1024", "--fit", "pad"), (1024, 1024)),
+    ],
+)
+def test_sizes_and_fits(
+    cli: Cli,
+    portrait: Path,
+    other: Path,
+    model_directory: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    size: tuple[int, int],
+) -> None:
+    output = tmp_path / "out.png"
+    report = cli(*fuse(portrait, other, output, *options)).report
+    assert (report["width"], report["height"]) == size
+    with Image.open(output) as picture:
+        assert picture.size == size
+
+
+def test_auto_says_why(
+    cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    report = cli(*fuse(portrait, other, tmp_path / "out.png", "--resolution", "auto")).report
+    assert len(report["notes"]) == 1
+    assert "auto" in report["notes"][0]
+
+
+def test_a_jpeg_is_grafted_unless_told_otherwise(
+    cli: Cli, other: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    ways = {
+        "grafted": ((), {}),
+        "encoded": (("--jpeg-graft", "never"), {}),
+        "copied": (("--ratio", "0"), {"STUDIO_OUTPUT__JPEG_GRAFT": "never"}),
+    }
+    for written, (options, settings) in ways.items():
+        report = cli(*fuse(other, other, tmp_path / "out.jpg", *options), **settings).report
+        assert report["written"] == written
+    settings = {"STUDIO_OUTPUT__JPEG_GRAFT": "never", "STUDIO_LIMITS__MAX_MEMORY_MB": "500"}
+    report = cli(*fuse(other, other, tmp_path / "out.jpg"), **settings).report
+    assert report["written"] == "encoded"
+
+
+def test_help_names_every_suffix_that_can_be_written(cli: Cli) -> None:
+    told = cli("fuse", "--help").out
+    with pytest.raises(UnsupportedFormatError) as refused:
+        output_format(Path("o.xyz"))
+    suffixes = re.compile(r"\.[a-z]{3,4}\b(?!/)")
+    accepted = set(suffixes.findall(refused.value.message)) - {".xyz"}
+    assert set(suffixes.findall(told.partition("--output")[2].partition("--ratio")[0])) == accepted
 
 
 def test_detect(cli: Cli, portrait: Path, model_directory: Path) -> None:
@@ -161,7 +224,10 @@ def test_nothing_asked_shows_what_there_is(cli: Cli) -> None:
         (("--ratio", "nan"), "ratio nan is outside 0 to 1"),
         (("--mode", "overlay"), "mode 'overlay' is not known; use one of: normal"),
         (("--resolution", "777"), "resolution '777' is not known; use one of: original, 512"),
-        (("--fit", "crop"), "fit 'crop' is not known; use one of: keep"),
+        (("--resolution", "8x9000"), "resolution 8x9000: each side must have 16 to 65535 pixels"),
+        (("--fit", "stretch"), "fit 'stretch' is not known; use one of: keep, pad, crop"),
+        (("--jpeg-graft", "no"), "jpeg-graft 'no' is not known; use one of: auto, always, never"),
+        (("--max-memory-mb", "299"), "max-memory-mb 299 is outside 300 to"),
         (("--faces", "left"), "faces 'left' is not understood; use largest, all"),
         (("--engine", "modelscope"), "engine 'modelscope' is not known; use one of: auto, mesh"),
         (("--threshold", "1"), "threshold 1 is outside 0.1 to 0.9"),
@@ -203,6 +269,7 @@ def test_half_a_command_says_where_the_rest_is(
         ({"STUDIO_LIMITS__CONCURRENT": "7"}, "limits.concurrent"),
         ({"STUDIO_FUSION__STRENGTH": "1"}, "fusion.strength"),
         ({"STUDIO_CONFIG": "/no/such/file.yaml"}, "/no/such/file.yaml"),
+        ({"STUDIO_LIMITS__MAX_MEMORY_MB": "12"}, "limits.max_memory_mb"),
     ],
 )
 def test_wrong_settings_are_named(cli: Cli, settings: dict[str, str], key: str) -> None:

@@ -23,7 +23,7 @@ def test_each_picture_shows_exactly_one_face(
     finder = FaceFinder(model_directory)
     for path in pair:
         image = ImageFile.open(path, max_megapixels=10)
-        faces = finder.find(image, 0.5, None, Progress())
+        _, faces = finder.find(image, 0.5, None, Progress())
         assert len(faces) == 1, path.name
         assert abs(faces[0].pose.yaw) < 25
 

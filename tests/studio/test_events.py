@@ -1,5 +1,6 @@
 """The handlers with real pictures and the real pipeline, without a browser."""
 
+import dataclasses
 import struct
 import threading
 import zlib
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from common.progress import Progress
+from common.types import Size
 from studio.page.events import Events
 from studio.page.views import View
 from studio.service.fusion_service import FusionService, Photo
@@ -53,6 +55,7 @@ def last(events: Events, demo: Pair, **change: Any) -> tuple[View, list[View]]:
         "source_view": source_view,
         "ratio": 0.6,
         "resolution": "original",
+        "fit": "keep",
         "request": request(),
     }
     seen = [view for view, _, _ in events.start(**(values | change))]
@@ -85,7 +88,7 @@ def encoded(tmp_path: Path, pixels: Any, suffix: str) -> bytes:
         ("half.jpg", "half.jpg"),
         ("tiny.png", "1x1"),
         ("bomb.png", "megapixels"),
-        ("movie.tif", "JPEG, PNG or WebP"),
+        ("paint.bmp", "JPEG, PNG, WebP, TIFF, AVIF, HEIC or GIF"),
     ],
 )
 def test_unusable_files_get_a_sentence(
@@ -103,7 +106,7 @@ def test_unusable_files_get_a_sentence(
         "half.jpg": whole[: len(whole) // 2],
         "tiny.png": encoded(tmp_path, astronaut[:1, :1], ".png"),
         "bomb.png": png_header(20_000, 20_000),
-        "movie.tif": encoded(tmp_path, astronaut, ".tif"),
+        "paint.bmp": encoded(tmp_path, astronaut, ".bmp"),
     }
     loaded, view = events.look_at_target(upload(service, name, contents[name]), request())
     assert loaded is None
@@ -159,11 +162,25 @@ def test_previews_are_small(service: FusionService, demo: Pair) -> None:
 
 
 def test_sizes_are_shown_in_pixels(events: Events, demo: Pair) -> None:
-    update = events.sizes(demo[0], "2048", request())
-    assert ("Original · 512 × 512 px", "original") in update["choices"]
-    assert ("2048 · 2048 × 2048 px", "2048") in update["choices"]
-    assert update["value"] == "2048"
-    assert events.sizes_anew(request())["choices"][0] == ("Original", "original")
+    sizes, shape = events.sizes(demo[2], "2048", "keep", request())
+    assert ("Original · 520 × 600 px", "original") in sizes["choices"]
+    assert ("2048 · 1775 × 2048 px", "2048") in sizes["choices"]
+    assert ("Automatic · by face and memory", "auto") in sizes["choices"]
+    assert (sizes["value"], shape["visible"]) == ("2048", True)
+    sizes, shape = events.sizes(demo[2], "original", "crop", request(language="zh"))
+    assert ("原始尺寸 · 520 × 600 像素", "original") in sizes["choices"]
+    assert ("2048 · 2048 × 2048 像素", "2048") in sizes["choices"]
+    assert "围绕所选人脸" in shape["info"]
+    assert not shape["visible"]
+    sizes, shape = events.sizes_anew(request())
+    assert sizes["choices"][0] == ("Original", "original")
+    assert (sizes["value"], shape["value"]) == ("original", "keep")
+
+
+def test_a_size_above_the_limit_is_said_to_be(events: Events, demo: Pair) -> None:
+    wide = dataclasses.replace(demo[0], size=Size(9000, 6000))
+    sizes, _ = events.sizes(wide, "original", "keep", request())
+    assert ("Original · above the limit", "original") in sizes["choices"]
 
 
 def test_a_fusion_reports_and_ends_with_a_file(
@@ -187,7 +204,9 @@ def test_faces_that_were_not_found_cannot_be_chosen(
     assert_idle(service)
 
 
-@pytest.mark.parametrize("change", [{"ratio": 7.0}, {"resolution": "huge"}, {"source": None}])
+@pytest.mark.parametrize(
+    "change", [{"ratio": 7.0}, {"resolution": "huge"}, {"fit": "stretch"}, {"source": None}]
+)
 def test_odd_values_get_a_sentence_and_the_page_stays_usable(
     events: Events, demo: Pair, change: dict[str, Any]
 ) -> None:
@@ -363,4 +382,5 @@ def assert_idle(service: FusionService) -> None:
 
 def start(events: Events, demo: Pair, resolution: str, session: str) -> Any:
     target, target_view, source, source_view = demo
-    return events.start(target, source, target_view, source_view, 0.6, resolution, request(session))
+    views = target_view, source_view
+    return events.start(target, source, *views, 0.6, resolution, "keep", request(session))

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -18,7 +20,9 @@ from common.errors import (
 )
 from common.progress import Progress
 from common.types import Size
-from studio.service.fusion_service import FusionService, Photo, Wish
+from preprocess.image_file import output_format
+from preprocess.image_format import NAMES
+from studio.service.fusion_service import PREVIEW_NAME, SUFFIXES, FusionService, Photo, Wish
 from studio.service.jobs import JobState
 
 
@@ -57,12 +61,56 @@ def test_a_tier_is_the_longer_side(service: FusionService, demo: tuple[Photo, Ph
 
 
 def test_sizes_are_told_before_the_start(service: FusionService) -> None:
-    assert service.result_size(Size(3000, 2000), "original") == Size(3000, 2000)
-    assert service.result_size(Size(3000, 2000), "512") == Size(512, 341)
+    size = Size(3000, 2000)
+    assert service.result_size(size, "original", "keep") == size
+    assert service.result_size(size, "original", "crop") == size
+    assert service.result_size(size, "512", "keep") == Size(512, 341)
+    assert service.result_size(size, "512", "pad") == Size(512, 512)
+    assert service.result_size(size, "auto", "keep") is None
     with pytest.raises(ImageSizeError):
-        service.result_size(Size(10000, 6000), "original")
+        service.result_size(Size(10000, 6000), "original", "keep")
     with pytest.raises(OptionError, match="4096"):
-        service.result_size(Size(3000, 2000), "8192")
+        service.result_size(size, "8192", "keep")
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop"])
+def test_a_tier_can_be_a_square(
+    service: FusionService, demo: tuple[Photo, Photo], fit: str
+) -> None:
+    wish = dataclasses.replace(wish_for(demo[::-1], "512"), fit=fit)
+    result = service.submit(wish).result().result
+    assert demo[1].size == Size(520, 600)
+    assert result.size == Size(512, 512)
+
+
+def test_auto_says_what_it_chose(service: FusionService, demo: tuple[Photo, Photo]) -> None:
+    result = service.submit(wish_for(demo, "auto")).result().result
+    assert len(result.notes) == 1
+    assert "auto" in result.notes[0]
+
+
+def test_every_accepted_format_has_one_for_its_result() -> None:
+    assert set(SUFFIXES) == set(NAMES)
+    for kind, suffix in SUFFIXES.items():
+        assert output_format(Path(f"o{suffix}")) == (kind if kind != "gif" else "png")
+
+
+@pytest.mark.parametrize("kind", sorted(SUFFIXES))
+def test_every_format_is_looked_at_and_fused(
+    service: FusionService, demo: tuple[Photo, Photo], astronaut: np.ndarray, kind: str
+) -> None:
+    pillow_heif.register_heif_opener()
+    path = service.storage.new_file(f"picture.{kind}")
+    Image.fromarray(astronaut).save(path, {"heic": "HEIF"}.get(kind, kind.upper()))
+    photo = service.look_at(path).result()
+    assert (photo.format, photo.size, len(photo.faces)) == (kind, Size(512, 512), 1)
+    with Image.open(photo.preview) as preview:
+        shown = np.asarray(preview.resize((64, 64), Image.Resampling.BOX), float)
+    wanted = np.asarray(Image.fromarray(astronaut).resize((64, 64), Image.Resampling.BOX), float)
+    assert np.abs(shown - wanted).mean() < 4
+    fused = service.submit(wish_for((photo, demo[1]))).result()
+    assert fused.result.request.output.path.name == f"picture-fused{SUFFIXES[kind]}"
+    assert fused.preview is not None
 
 
 def test_the_smallest_face_is_the_configured_one(service: FusionService) -> None:
@@ -71,7 +119,8 @@ def test_the_smallest_face_is_the_configured_one(service: FusionService) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [({"ratio": 1.2}, "ratio"), ({"resolution": "x"}, "resolution")]
+    ("change", "named"),
+    [({"ratio": 1.2}, "ratio"), ({"resolution": "x"}, "resolution"), ({"fit": "x"}, "fit")],
 )
 def test_wrong_values_are_refused_before_the_queue(
     service: FusionService, demo: tuple[Photo, Photo], change: dict[str, object], named: str
@@ -161,7 +210,12 @@ def full_disk(*_: object, **__: object) -> NoReturn:
 def test_a_result_without_a_preview_can_be_had_all_the_same(
     service: FusionService, demo: tuple[Photo, Photo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "write_bytes", full_disk)  # the fusion does not write by this
+    write = Path.write_bytes
+
+    def no_room_for_previews(path: Path, content: bytes) -> int:
+        return full_disk() if path.name == PREVIEW_NAME else write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", no_room_for_previews)
     fused = service.submit(wish_for(demo)).result()
     assert fused.preview is None
     with Image.open(fused.result.request.output.path) as picture:

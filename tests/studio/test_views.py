@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from common.progress import Progress
 from common.types import Face, FaceQuality, Pose, Region, Size
 from fusion.request import FusionRequest, FusionResult, Output
 from preprocess.image_file import ImageFile
+from studio.page.texts import Language
 from studio.page.views import (
     busy_view,
     done_view,
@@ -125,17 +127,25 @@ def test_progress_has_the_shape_of_the_target() -> None:
     assert (view["width"], view["height"]) == (1000, 500)
 
 
-def result_for(target: Photo, output: Path, used: tuple[int, ...]) -> Fused:
+def result_for(
+    target: Photo,
+    output: Path,
+    used: tuple[int, ...],
+    fit: str = "keep",
+    size: Size = Size(2048, 1024),  # noqa: B008 - frozen
+) -> Fused:
     output.write_bytes(b"x" * 1_240_000)
     result = FusionResult(
-        request=FusionRequest(target.path, target.path, Output(output)),
-        size=Size(2048, 1024),
+        request=FusionRequest(target.path, target.path, Output(output, fit=fit)),
+        size=size,
         format="jpeg",
         engine="mesh",
         device="cpu",
         faces=tuple((face, face.index in used) for face in target.faces),
         seconds={"total": 1.26},
         peak_rss_mb=100.0,
+        written="grafted",
+        notes=("2048 px, because the face has 400 px",),
         warnings=("the source face is blurred",),
     )
     return Fused(result, output.with_name("p.jpg"))
@@ -150,7 +160,9 @@ def test_a_result_says_what_was_done(tmp_path: Path) -> None:
         "fact_file": "JPEG · 1.2 MB",
         "fact_time": "1.3 s",
         "fact_engine": "mesh on cpu",
+        "fact_written": "only the JPEG blocks of the face",
     }
+    assert view["notes"] == ["2048 px, because the face has 400 px."]
     assert view["warnings"] == ["The source face is blurred."]
     assert view["file"] == "me-fused.jpg"
     assert view["link"].endswith("/me-fused.jpg")
@@ -162,6 +174,35 @@ def test_the_divider_stays_in_the_picture(tmp_path: Path) -> None:
         target = photo_with(Region(x, 0, 100, 100))
         result = result_for(target, tmp_path / "o.jpg", (0,))
         assert done_view(result, target, "en")["divide"] == expected
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("written", ["copied", "grafted", "encoded"])
+def test_the_page_can_say_how_a_file_was_written(
+    tmp_path: Path, language: Language, written: str
+) -> None:
+    target = photo_with(Region(0, 0, 100, 100))
+    fused = result_for(target, tmp_path / "o.jpg", (0,))
+    changed = Fused(dataclasses.replace(fused.result, written=written), None)
+    assert dict(done_view(changed, target, language)["facts"])["fact_written"]
+
+
+@pytest.mark.parametrize(
+    ("fit", "size", "placed", "divide"),
+    [
+        ("keep", Size(512, 256), (0, 0, 100, 100), 34),
+        ("pad", Size(512, 512), (0, 25, 100, 50), 34),
+        # 1024 x 512 with the face from 409 to 512, in the middle of 512 columns from 204 on
+        ("crop", Size(512, 512), (-39.8438, 0, 200, 100), 34),
+    ],
+)
+def test_before_lies_where_the_result_shows_it(
+    tmp_path: Path, fit: str, size: Size, placed: tuple[float, ...], divide: float
+) -> None:
+    target = photo_with(Region(400, 0, 100, 100))
+    view = done_view(result_for(target, tmp_path / "o.jpg", (0,), fit, size), target, "en")
+    assert view["placed"] == dict(zip(("left", "top", "across", "down"), placed, strict=True))
+    assert view["divide"] == pytest.approx(divide, abs=0.5)
 
 
 def test_a_result_without_a_preview_is_still_offered(tmp_path: Path) -> None:

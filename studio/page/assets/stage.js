@@ -57,6 +57,9 @@ function showResult(value) {
     part(side).alt = say(side);
     part(side).draggable = false;
   }
+  for (const [name, percent] of Object.entries(value.placed)) {
+    part("before").style.setProperty(`--ff-${name}`, `${percent}%`);
+  }
   setShape(value);
   part("download").href = value.link;
   part("download").download = value.file;
@@ -72,13 +75,15 @@ function showResult(value) {
       return row;
     })
   );
-  part("warnings").replaceChildren(
-    ...value.warnings.map((warning) => {
-      const line = document.createElement("li");
-      line.textContent = warning;
-      return line;
-    })
-  );
+  for (const kind of ["warnings", "notes"]) {
+    part(kind).replaceChildren(
+      ...value[kind].map((text) => {
+        const line = document.createElement("li");
+        line.textContent = text;
+        return line;
+      })
+    );
+  }
   divide(value.divide);
 }
 

@@ -1,0 +1,87 @@
+"""libvips, started on first use, and its failures in the words of `common.errors`."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from common.errors import DiskFullError, MemoryLimitError, UnreadableImageError
+from preprocess.image_format import ACCEPTED
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says when no more fits on a disk, in a quota or in a file."""
+
+_MOST_THREADS = 8
+
+# libvips and the decoders below it tell what went wrong in words alone, "domain: words" a line.
+_OUT_OF_MEMORY = re.compile(
+    ": (?:out of memory|insufficient memory|unable to allocate|failed to allocate"
+    f"|error creating thread|{re.escape(os.strerror(errno.ENOMEM))})",
+    re.IGNORECASE,
+)
+_OUT_OF_DISK = re.compile(
+    f": (?:{'|'.join(re.escape(os.strerror(code)) for code in DISK_FULL)})", re.IGNORECASE
+)
+
+
+@cache
+def vips() -> Any:
+    """The pyvips module, started on first use so that commands without pictures start fast."""
+    # Each thread holds its own tiles, so that memory grows with the cores of a large server.
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    os.environ.setdefault("VIPS_CONCURRENCY", str(threads))
+    import pyvips
+
+    # The operation cache would keep pictures open and give an old one back for a file that
+    # was replaced under the same name.
+    pyvips.cache_set_max(0)
+    return pyvips
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Translate libvips' failures inside the block.
+
+    Raises:
+        UnreadableImageError: libvips could not read ``path``.
+        MemoryLimitError: Memory ran out meanwhile.
+        DiskFullError: The temporary folder is full.
+    """
+    try:
+        yield
+    except vips().Error as error:
+        raise_if_short(error, path)
+        raise UnreadableImageError(
+            f"{path} is damaged or incomplete; use a complete {ACCEPTED} file"
+        ) from error
+
+
+def raise_if_short(error: Exception, path: Path) -> None:
+    """Tell a machine without room from a damaged picture, by the words of libvips' failure.
+
+    Raises:
+        MemoryLimitError: Memory (or threads, which need it) ran out over ``path``.
+        DiskFullError: The folder of temporary files is full.
+    """
+    words = str(error)
+    if _OUT_OF_MEMORY.search(words):
+        raise MemoryLimitError(
+            f"the memory was not enough for {path}; free some, or use a smaller picture"
+        ) from error
+    if _OUT_OF_DISK.search(words):
+        raise temporary_folder_full(path) from error
+
+
+def temporary_folder_full(path: Path) -> DiskFullError:
+    """The error for a picture whose temporary file found no room."""
+    return DiskFullError(
+        f"the disk is full: no room in {tempfile.gettempdir()} for a temporary file of {path}; "
+        "make room or set TMPDIR to another folder"
+    )
