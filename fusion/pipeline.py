@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 from common.errors import MemoryLimitError, NoFaceError, OptionError
 from common.progress import Progress
@@ -20,7 +22,7 @@ from fusion.advice import warnings_for
 from fusion.engines.base import Engine, FaceView
 from fusion.field import FusionField
 from fusion.memory import Budget, peak_rss_mb, resident_mb, return_large_blocks
-from fusion.rendering import memory_errors, render
+from fusion.rendering import changing, memory_errors, render
 from fusion.request import (
     Detection,
     FaceSelection,
@@ -31,7 +33,7 @@ from fusion.request import (
     face_report,
 )
 from preprocess.auto_resolution import choose_resolution
-from preprocess.delivery import Delivered, Wishes, plan_delivery
+from preprocess.delivery import Delivered, Job, Wishes, plan_delivery
 from preprocess.face_models import model_directory
 from preprocess.faces import FaceFinder
 from preprocess.frame import Frame, plan_frame
@@ -141,14 +143,11 @@ class Pipeline:
             if resolution != AUTO:
                 known = output_size(target.size, resolution, limit, output.fit)
             check_output(output.path, known)
-        with progress.stage("detect"):
-            # Side by side: one decodes while the other's networks run.
-            with ThreadPoolExecutor(1) as beside:
-                looking = beside.submit(
-                    self._find_some, source, "source", request.detection, progress
-                )
-                target, faces = self._find_some(target, "target", request.detection, progress)
-                source, others = looking.result()
+        # Side by side: one decodes while the other's networks run.
+        with progress.stage("detect"), ThreadPoolExecutor(1) as beside:
+            looking = beside.submit(self._find_some, source, "source", request.detection, progress)
+            target, faces = self._find_some(target, "target", request.detection, progress)
+            source, others = looking.result()
         pairs = _choose(request.faces, faces, others)
         notes: tuple[str, ...] = ()
         if resolution == AUTO:
@@ -217,6 +216,10 @@ def build_pipeline(settings: Settings) -> Pipeline:
     threads of its own, and large blocks of memory go back to the system.
     """
     cv2.setNumThreads(1)
+    # OpenCV builds a table for its Lab colours when they are first asked for, 75 ms; the target
+    # is being decoded meanwhile.
+    pixel = np.zeros((1, 1, 3), np.float32)
+    threading.Thread(target=cv2.cvtColor, args=(pixel, cv2.COLOR_RGB2LAB)).start()
     return_large_blocks()
     finder = FaceFinder(model_directory(settings.models.directory))
     return Pipeline(finder, settings.limits.max_megapixels)
@@ -267,13 +270,16 @@ def _deliver(
     plan: _Plan, output: Output, fields: Sequence[FusionField], progress: Progress
 ) -> Delivered:
     """Render and write."""
-    wishes = Wishes(output.path, output.quality, output.graft)
-    delivery = plan_delivery(plan.target, plan.frame, wishes, plan.budget.spare_mb())
     at, window = plan.frame.at, plan.frame.window.clip(plan.frame.at)
+    regions = changing(fields, at, window)
+    turn = plan.target.header.orientation
+    job = Job(plan.target, plan.frame, tuple(turn.stored_region(part, at) for part in regions))
+    wishes = Wishes(output.path, output.quality, output.graft)
     with ExitStack() as stack:
+        delivery = stack.enter_context(plan_delivery(job, wishes, plan.budget.spare_mb()))
         with progress.stage("read"):
             base = stack.enter_context(plan.target.rendition(at, progress))
-        patches = render(base, fields, window, plan.budget, progress)
+        patches = render(base, fields, regions, plan.budget, progress)
         with progress.stage("write"):
             return delivery.write(base, patches, progress)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.progress import Progress
-from common.types import PixelArray, Region
+from common.types import PixelArray, Region, Size
 from fusion.field import BLOCK, FusionField
 from fusion.memory import Budget
 from preprocess.patch import Patch
@@ -29,10 +29,22 @@ _PATCH_SHARE = 0.25  # for all patches that stay in memory; beyond that they go 
 _LARGEST_STRIP = 64 * _MIB
 
 
+def changing(fields: Sequence[FusionField], at: Size, window: Region) -> tuple[Region, ...]:
+    """Where pixels may change: upright rectangles that do not overlap.
+
+    Args:
+        fields: Laid over the picture one after the other.
+        at: Its size.
+        window: The part of it that will be seen; nothing else counts.
+    """
+    bounds = [field.bounds(at).intersect(window) for field in fields]
+    return tuple(_merged([region for region in bounds if not region.is_empty]))
+
+
 def render(
     base: Rendition,
     fields: Sequence[FusionField],
-    window: Region,
+    regions: Sequence[Region],
     budget: Budget,
     progress: Progress,
 ) -> tuple[Patch, ...]:
@@ -41,7 +53,7 @@ def render(
     Args:
         base: The target at the output's scale.
         fields: Laid over it one after the other.
-        window: The part of it that will be seen, upright; nothing else is rendered.
+        regions: What `changing` answers.
         budget: Decides on the size of strips and tiles, and which patches go to disk.
         progress: Stages read and render.
 
@@ -51,8 +63,6 @@ def render(
         MemoryError: Memory ran out at the smallest tile.
         StoppedError: ``progress`` ended the work.
     """
-    bounds = [field.bounds(base.size).intersect(window) for field in fields]
-    regions = _merged([region for region in bounds if not region.is_empty])
     painter = _Painter(base, fields, budget, progress, sum(region.pixels for region in regions))
     patches = [painter.patch(region) for region in regions]
     return tuple(patch for patch in patches if patch is not None)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
 from common.errors import MemoryLimitError, OptionError
 from common.progress import Progress
-from common.types import PixelArray
-from preprocess import jpeg_graft
+from common.types import PixelArray, Region
 from preprocess.frame import Frame
 from preprocess.image_file import ImageFile
 from preprocess.image_write import output_format, replacing
+from preprocess.jpeg_graft import Graft, memory_mb, obstacle
 from preprocess.jpeg_header import JpegHeader, read_jpeg_header
+from preprocess.jpegtran import GraftError
 from preprocess.patch import Patch
 from preprocess.rendition import Rendition
 
@@ -35,9 +38,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """written: 'copied', 'grafted' or 'encoded'. warnings: what was lost on the way.
+    """What came of it.
 
-    extra_mb: resident memory of other processes that took part, MiB.
+    written: 'copied', 'grafted' or 'encoded'. warnings: what was lost on the way. extra_mb:
+    resident memory of other processes that took part, MiB.
     """
 
     written: str
@@ -45,22 +49,59 @@ class Delivered:
     extra_mb: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Delivery:
-    """The decision, made before anything is rendered; see `plan_delivery`."""
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be delivered.
+
+    target: the picture. frame: how the output lies over it. regions: where pixels may change,
+    in the picture at ``frame.at`` before its upright turn.
+    """
 
     target: ImageFile
     frame: Frame
-    wishes: Wishes
-    _grafting: JpegHeader | None
-    _warnings: tuple[str, ...]
+    regions: tuple[Region, ...]
+
+
+class Delivery(AbstractContextManager["Delivery"]):
+    """A decision and what it began; see `plan_delivery`.
+
+    A graft begins with the object: its program reads the target while faces are rendered.
+    """
+
+    def __init__(
+        self, job: Job, wishes: Wishes, header: JpegHeader | None, reason: str | None
+    ) -> None:
+        """Begin.
+
+        Args:
+            job: What is to be delivered.
+            wishes: What was asked for.
+            header: Of a JPEG that stays what it is; None for all others.
+            reason: Why such a file is not grafted; None if it is.
+        """
+        self._job = job
+        self._wishes = wishes
+        self._header = header
+        self._reason = reason
+        self._graft: Graft | None = None
+        if header is not None and reason is None and job.regions:
+            self._graft = Graft(job.target.path, header, job.regions)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._graft is not None:
+            self._graft.__exit__(kind, error, trace)
 
     def write(self, base: Rendition, patches: Sequence[Patch], progress: Progress) -> Delivered:
         """Write the output, complete or not at all.
 
         Args:
             base: The target at the output's scale.
-            patches: In the order of laying, aligned.
+            patches: In the order of laying, inside the job's regions.
             progress: Advanced and checked meanwhile.
 
         Raises:
@@ -69,40 +110,46 @@ class Delivery:
             ResourceError: Memory or disk ran out.
             StoppedError: Cancelled or out of time.
         """
-        output = self.wishes.output
-        own = self.frame.at == self.target.size and self.frame.is_whole
-        if not patches and own and output_format(output) == self.target.format:
-            self.target.copy_to(output)
+        job, output = self._job, self._wishes.output
+        own = job.frame.at == job.target.size and job.frame.is_whole
+        if not patches and own and output_format(output) == job.target.format:
+            job.target.copy_to(output)
             return Delivered("copied")
-        if self._grafting is not None:
-            return self._graft(self._grafting, patches, progress)
-        window = self.frame.window
-        lost = base.write(output, window, patches, self.wishes.quality, progress)
-        return Delivered("encoded", (*self._warnings, *lost))
+        reason = self._reason
+        if self._graft is not None and self._header is not None:
+            try:
+                return self._write_graft(self._graft, self._header, patches, progress)
+            except GraftError as error:
+                if self._wishes.graft == "always":
+                    raise
+                reason = f"it could not be grafted: {error.message}"
+        window, quality = job.frame.window, self._wishes.quality
+        lost = base.write(output, window, patches, quality, progress)
+        if self._header is None or reason is None:
+            return Delivered("encoded", lost)
+        quality = self._header.quality() if quality is None else quality
+        warning = f"the whole picture was encoded anew at quality {quality}, because {reason}"
+        return Delivered("encoded", (warning, *lost))
 
-    def _graft(self, header: JpegHeader, patches: Sequence[Patch], progress: Progress) -> Delivered:
+    def _write_graft(
+        self, graft: Graft, header: JpegHeader, patches: Sequence[Patch], progress: Progress
+    ) -> Delivered:
         pieces = [(patch.region, _rgb(patch.array())) for patch in patches]
-        turn = self.target.header.orientation
-        with replacing(self.wishes.output) as partial:
-            done = jpeg_graft.graft(self.target.path, header, pieces, partial, turn, progress)
-        regions = [region for region, _ in pieces]
-        return Delivered("grafted", done.lost, jpeg_graft.memory_mb(header, regions, turn))
+        turn = self._job.target.header.orientation
+        with replacing(self._wishes.output) as partial:
+            done = graft.write(pieces, partial, turn, progress)
+        return Delivered("grafted", done.lost, memory_mb(header, self._job.regions, turn))
 
 
-def _rgb(pixels: PixelArray) -> PixelArray:
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
-def plan_delivery(target: ImageFile, frame: Frame, wishes: Wishes, spare_mb: float) -> Delivery:
-    """Decide how the output will be written.
+def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
+    """Decide how the output will be written, and begin.
 
     A JPEG that stays what it is, apart from the faces, is grafted: only the blocks under them
     are replaced. Where that is not possible, or its memory does not fit, the picture is streamed
     through the decoder and the encoder, and a warning says why.
 
     Args:
-        target: The picture.
-        frame: How the output lies over it.
+        job: What is to be delivered.
         wishes: What was asked for.
         spare_mb: Memory that may still be taken, MiB.
 
@@ -112,9 +159,9 @@ def plan_delivery(target: ImageFile, frame: Frame, wishes: Wishes, spare_mb: flo
     """
     always = wishes.graft == "always"
     stays = (
-        target.format == output_format(wishes.output) == "jpeg"
-        and frame.at == target.size
-        and frame.is_whole
+        job.target.format == output_format(wishes.output) == "jpeg"
+        and job.frame.at == job.target.size
+        and job.frame.is_whole
     )
     if not stays:
         if always:
@@ -122,19 +169,22 @@ def plan_delivery(target: ImageFile, frame: Frame, wishes: Wishes, spare_mb: flo
                 "jpeg-graft always needs a JPEG target, an output that ends in .jpg or .jpeg, and "
                 "the original resolution; use jpeg-graft auto"
             )
-        return Delivery(target, frame, wishes, None, ())
+        return Delivery(job, wishes, None, None)
     if wishes.graft == "never" or (wishes.quality is not None and not always):
-        return Delivery(target, frame, wishes, None, ())
-    header = read_jpeg_header(target.path)
-    reason = jpeg_graft.obstacle(header)
+        return Delivery(job, wishes, None, None)
+    header = read_jpeg_header(job.target.path)
+    reason = obstacle(header)
     if reason is not None and always:
-        raise OptionError(f"jpeg-graft always: {target.path} cannot be grafted because {reason}")
+        path = job.target.path
+        raise OptionError(f"jpeg-graft always: {path} cannot be grafted, because {reason}")
     if reason is None:
-        needed = jpeg_graft.memory_mb(header)
-        if needed <= spare_mb:
-            return Delivery(target, frame, wishes, header, ())
-        reason = f"grafting would need {needed:.0f} MB of memory and {spare_mb:.0f} MB may be used"
-        if always:
-            raise MemoryLimitError(f"jpeg-graft always: {reason}; raise max-memory-mb")
-    warning = f"the whole picture was encoded anew at quality {header.quality()}, because {reason}"
-    return Delivery(target, frame, wishes, None, (warning,))
+        needed = memory_mb(header, job.regions, job.target.header.orientation)
+        if needed > spare_mb:
+            reason = f"a graft needs {needed:.0f} MB of memory, and {spare_mb:.0f} MB may be used"
+            if always:
+                raise MemoryLimitError(f"jpeg-graft always: {reason}; raise max-memory-mb")
+    return Delivery(job, wishes, header, reason)
+
+
+def _rgb(pixels: PixelArray) -> PixelArray:
+    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

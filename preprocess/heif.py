@@ -14,8 +14,8 @@ from preprocess.libvips import vips
 if TYPE_CHECKING:
     import pyvips
 
+# Side of the tiles of a large HEIC: 384 of them make 16 000 x 24 000; readers take up to 1000.
 _TILE = 1024
-# 384 of them make 16 000 x 24 000; readers take up to 1000.
 
 # Measured on a photograph of 3 megapixels at quality 95: "superfast" makes files as small as
 # x265's default "slow" (1.89 and 1.88 MB) with 1.4 dB less signal over noise, at 71 dB, in less

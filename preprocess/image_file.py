@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from common.types import ByteArray, PixelArray, Region, Size
 from preprocess.image_pipeline import (
     numbers_for,
     srgb_numbers,
+    stepwise,
     stored_numbers,
     upright,
     working_numbers,
@@ -238,7 +240,8 @@ class ImageFile:
         if not 0 <= overlap < height:
             raise ValueError(f"strips of {height} rows cannot overlap by {overlap}")
         with reading(self.path):
-            image = srgb_numbers(stored_numbers(self.header, at, in_steps=True))
+            stored = Region.whole(self.header.orientation.size(at))
+            image = srgb_numbers(stepwise(self.header, stored, at, Progress()))
             image = upright(image, self.header, Progress())
         top, kept = 0, np.empty((0, at.width, 3), np.uint8)
         while True:
@@ -329,11 +332,11 @@ def _read_parts(header: Header, at: Size, parts: Sequence[Region]) -> list[pyvip
     if len(stored) == 1:
         image = _crop(stored_numbers(header, at), stored[0])
         return [_in_memory(_array(image), image)]
-    image = stored_numbers(header, at, in_steps=True)
+    whole = reduce(Region.union, stored)
+    image = stepwise(header, whole, at, Progress())
     depth = np.uint16 if header.depth == 16 else np.uint8
     arrays = [np.empty((part.height, part.width, image.bands), depth) for part in stored]
-    for top in range(min(part.y for part in stored), image.height, _STEP_ROWS):
-        rows = Region(0, top, image.width, min(_STEP_ROWS, image.height - top))
+    for rows in _bands(whole):
         touched = [
             (part, array)
             for part, array in zip(stored, arrays, strict=True)
@@ -343,12 +346,18 @@ def _read_parts(header: Header, at: Size, parts: Sequence[Region]) -> list[pyvip
             continue
         left = min(part.x for part, _ in touched)
         right = max(part.right for part, _ in touched)
-        band = Region(left, top, right - left, rows.height)
-        pixels = _array(_crop(image, band))
+        band = Region(left, rows.y, right - left, rows.height)
+        pixels = _array(_crop(image, Region(left - whole.x, rows.y - whole.y, *band.as_list()[2:])))
         for part, array in touched:
             common = part.intersect(band)
             array[common.within(part)] = pixels[common.within(band)]
     return [_in_memory(array, image) for array in arrays]
+
+
+def _bands(region: Region) -> Iterator[Region]:
+    for top in range(region.y, region.bottom, _STEP_ROWS):
+        rows = min(_STEP_ROWS, region.bottom - top)
+        yield Region(region.x, top, region.width, rows)
 
 
 def _in_memory(pixels: PixelArray, like: pyvips.Image) -> pyvips.Image:

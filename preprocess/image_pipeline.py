@@ -30,7 +30,7 @@ _CACHE_ROWS = 16
 _MID_GREY = 128
 
 
-def stored_numbers(header: Header, at: Size, in_steps: bool = False) -> pyvips.Image:
+def stored_numbers(header: Header, at: Size) -> pyvips.Image:
     """The picture as stored, reduced to exactly ``at``, still in its stored orientation.
 
     Channels and depth are the file's (1-4 colour channels, alpha last). Reading and writing
@@ -39,9 +39,35 @@ def stored_numbers(header: Header, at: Size, in_steps: bool = False) -> pyvips.I
     Args:
         header: The file.
         at: Upright size of the whole picture, on no side longer than its own.
-        in_steps: Whether successive crops will be asked for instead of one; each may then
-            start where the one before ended.
     """
+    return _stored_numbers(header, at, in_steps=False)
+
+
+def stepwise(header: Header, part: Region, at: Size, progress: Progress) -> pyvips.Image:
+    """`stored_numbers` of a part, for successive crops from its top to its bottom.
+
+    Each may start where the one before ended.
+
+    Args:
+        header: The file.
+        part: Of the picture at that size, in its stored orientation.
+        at: As there.
+        progress: Checked where the part is computed at once.
+
+    Raises:
+        DiskFullError: The temporary folder has too little room.
+        StoppedError: ``progress`` ended the work.
+    """
+    if header.format != "tiff":
+        image = _stored_numbers(header, at, in_steps=True)
+        return image.crop(part.x, part.y, part.width, part.height)
+    # Its reader goes on in steps of its own, which libvips does not tell.
+    image = _stored_numbers(header, at, in_steps=False)
+    image = image.crop(part.x, part.y, part.width, part.height)
+    return held(image, f"reading {header.path}", progress)
+
+
+def _stored_numbers(header: Header, at: Size, in_steps: bool) -> pyvips.Image:
     goal = header.orientation.size(at)
     if goal.width > header.stored.width or goal.height > header.stored.height:
         raise ValueError(f"{header.stored} cannot be reduced to {goal}")

@@ -79,12 +79,15 @@ def check_output(path: Path, size: Size | None = None) -> None:
         size: Its size, if that is known already.
 
     Raises:
-        UnsupportedFormatError: The suffix is not one that can be written.
+        UnsupportedFormatError: The suffix is not one that can be written, here or at all.
         OutputError: The folder is missing or not writable, ``path`` is a folder, a read-only
             file, or no regular file, or its format cannot hold ``size``.
         DiskFullError: There is no room even for an empty file.
     """
-    output_format(path)
+    if output_format(path) == "heic":
+        from preprocess.heif import require_encoder
+
+        require_encoder()
     if size is not None:
         check_size(path, size)
     _create_beside(_final_place(path), path).unlink(missing_ok=True)

@@ -97,7 +97,9 @@ def _open(path: Path, kind: str, shrink: int) -> pyvips.Image:
     name = os.fsencode(path)  # file names need not be UTF-8
     image = vips().Image
     if kind == "jpeg":
-        return image.jpegload(name, shrink=shrink, **options)
+        # By its name libvips would map the file, and what it has read of it counts as resident.
+        source = FileSource(path, {}).source()
+        return _kept(image.jpegload_source(source, shrink=shrink, **options), source)
     if kind == "png":
         return image.pngload(name, **options)
     if kind == "webp":
@@ -138,10 +140,8 @@ def _open_tiff(path: Path, options: dict[str, Any]) -> pyvips.Image:
         return vips().Image.tiffload(os.fsencode(path), **options)
     code = directory.order + "H"
     patches = {directory.entries[tag].at: struct.pack(code, to) for tag, to in changes.items()}
-    source = PatchedFile(path, patches).source()
-    image = vips().Image.tiffload_source(source, **options)
-    # As pyvips' own constructors do: what calls back into Python must live as long.
-    image._references.append(source)
+    source = FileSource(path, patches).source()
+    image = _kept(vips().Image.tiffload_source(source, **options), source)
     if premultiplied and image.hasalpha() and image.format in _DEEPEST:
         image = _unpremultiplied(image)
     return _lab_from_bytes(image) if lab else image
@@ -172,14 +172,26 @@ def _unpremultiplied(image: pyvips.Image) -> pyvips.Image:
     return numbers.bandjoin(alpha).copy(interpretation=image.interpretation)
 
 
-class PatchedFile:
-    """A file some bytes of which are read as others: how a loader is shown another tag."""
+def _kept(image: pyvips.Image, source: Any) -> pyvips.Image:
+    """As pyvips' own constructors do: what calls back into Python must live as long."""
+    image._references.append(source)
+    return image
+
+
+class FileSource:
+    """A file that libvips reads through us.
+
+    Args:
+        path: The file.
+        patches: Bytes to be read instead of those at these places: how a loader is shown
+            another tag.
+    """
 
     def __init__(self, path: Path, patches: dict[int, bytes]) -> None:
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise vips().Error(f"tiff: {error}") from error
+            raise vips().Error(f"file: {error}") from error
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._patches = patches
         self._at = 0
@@ -192,12 +204,15 @@ class PatchedFile:
         return source
 
     def _read(self, size: int) -> bytes:
-        data = bytearray(os.pread(self._descriptor, size, self._at))
+        read = os.pread(self._descriptor, size, self._at)
+        self._at += len(read)
+        if not self._patches:
+            return read
+        data, start = bytearray(read), self._at - len(read)
         for place, patch in self._patches.items():
-            for index, value in enumerate(patch, place - self._at):
+            for index, value in enumerate(patch, place - start):
                 if 0 <= index < len(data):
                     data[index] = value
-        self._at += len(data)
         return bytes(data)
 
     def _seek(self, offset: int, whence: int) -> int:

@@ -21,6 +21,7 @@ from preprocess.enlarge import enlarged
 from preprocess.image_pipeline import (
     colours_of,
     framed,
+    stepwise,
     stored_numbers,
     upright,
     working_numbers,
@@ -224,7 +225,7 @@ class Rendition(AbstractContextManager["Rendition"]):
             StoppedError: Cancelled or out of time.
         """
         kind = output_format(output)
-        check_size(output, Size(window.width, window.height))
+        check_size(output, window.size, self._header.depth, self._header.has_alpha)
         with replacing(output) as partial:
             try:
                 what = f"turning or reflecting {self._header.path}"
@@ -243,9 +244,9 @@ class Rendition(AbstractContextManager["Rendition"]):
                 self._decode_all()
                 raise OutputError(f"the output {output} could not be encoded: {error}") from error
 
-    def _image(self, in_steps: bool = False) -> pyvips.Image:
+    def _image(self) -> pyvips.Image:
         if self._enlarged is None:
-            return stored_numbers(self._header, self.size, in_steps)
+            return stored_numbers(self._header, self.size)
         return self._enlarged.image(stored_numbers(self._header, self._own_size))
 
     @property
@@ -258,8 +259,11 @@ class Rendition(AbstractContextManager["Rendition"]):
             place = self.stored_region(region)
             if place.intersect(stored) == stored:
                 return image, (place.x, place.y)
+        if self._enlarged is not None:
+            return self._image(), (0, 0)
         with reading(self._header.path):
-            return self._image(in_steps=True), (0, 0)
+            image = stepwise(self._header, stored, self.size, Progress())
+        return image, (stored.x, stored.y)
 
     def _decode_all(self) -> None:
         """Tell a damaged picture from a failed write.
@@ -312,7 +316,7 @@ def _enlarge(header: Header, size: Size, progress: Progress) -> Scratch:
     own = header.orientation.size(header.stored)
     goal = header.orientation.size(size)
     with reading(header.path):
-        image = stored_numbers(header, own, in_steps=True)
+        image = stepwise(header, Region.whole(header.stored), own, progress)
 
     def read(first: int, after: int) -> PixelArray:
         with reading(header.path):

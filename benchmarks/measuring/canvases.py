@@ -51,5 +51,5 @@ def _write(image: Any, file: Path) -> Path:
     if file.suffix == ".jpg":
         image.jpegsave(str(file), Q=QUALITY, keep="none")
     else:
-        image.pngsave(str(file), compression=1, filter="up", keep="none")
+        image.pngsave(str(file), keep="none")
     return file

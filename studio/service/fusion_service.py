@@ -127,7 +127,9 @@ class FusionService:
             except StudioError as error:
                 LOG.warning("not ready: %s", error.message)
 
-        threading.Thread(target=work, name="warm-up", daemon=True).start()
+        # No daemon: Python ends those inside of whatever library they are in, and a C++ library
+        # that is being loaded just then ends the program with an abort.
+        threading.Thread(target=work, name="warm-up").start()
 
     def look_at(self, path: Path) -> Job[Photo]:
         """Queue the reading of an uploaded file: its header, its faces, a preview.

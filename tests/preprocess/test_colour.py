@@ -123,8 +123,8 @@ def test_there_and_back_is_the_same() -> None:
     back = to_profile(with_profile(there, wide_profile()), None, 16)
     inside = (pixels > 2000) & (pixels < 63_000)
     difference = np.abs(back.numpy().astype(int) - pixels)[inside]
-    assert difference.mean() < 40  # of 65535: profiles hold 16-bit numbers; measured below 20
-    assert np.quantile(difference, 0.999) < 260
+    assert difference.mean() < 10  # of 65535; measured 3.9
+    assert np.quantile(difference, 0.999) < 130  # measured 66
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_inks_with_and_without_a_profile_become_colours(smooth: Pixels) -> None:
     for image in (inks, plain):
         for result in (to_srgb(image), to_profile(image, None, 8)):
             difference = np.abs(result.numpy().astype(int) - smooth)
-            assert difference.mean() < 6  # what a press cannot print is lost
+            assert difference.mean() < 6  # what a press cannot print is lost; measured 5.2
 
 
 def test_the_blackest_ink_is_black_on_the_screen() -> None:
@@ -224,7 +224,7 @@ def test_changed_inks_look_as_wanted(printed: tuple[Pixels, Pixels], profile: st
     seen = to_srgb(as_vips(result).copy(interpretation="cmyk")).numpy().astype(int)
     before = np.abs(colours.astype(int) - wanted).mean()
     after = np.abs(seen - wanted).mean()
-    assert after < before / 2.5  # a difference of inks is no difference of light; measured a third
+    assert after < before / 20  # measured 0.17 after 9.7
 
 
 def test_a_file_of_inks_gets_the_colours_that_were_meant(tmp_path: Path) -> None:
@@ -247,4 +247,4 @@ def test_a_file_of_inks_gets_the_colours_that_were_meant(tmp_path: Path) -> None
     assert np.abs(inks[:, 28:] - paper[:, 28:]).max() <= 4
     assert inks[:, 2:20].sum(axis=2).min() > 100
     seen = to_srgb(pyvips.Image.jpegload(str(tmp_path / "out.jpg"))).numpy().astype(int)
-    assert np.abs(seen[4:28, 4:20] - 128).mean() < 12  # measured 9, the way there and back
+    assert np.abs(seen[4:28, 4:20] - 128).mean() < 3  # measured 1

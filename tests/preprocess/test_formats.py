@@ -157,8 +157,8 @@ def test_cielab_becomes_srgb(tmp_path: Path) -> None:
     assert header.losses == ("CIELAB colours were converted to sRGB",)
     assert (header.depth, header.bands, header.is_cmyk) == (8, 3, False)
     difference = np.abs(pixels_of(tmp_path / "a.tif") - np.asarray(smooth).astype(int))
-    assert difference.mean() < 1  # a byte of Lab is about one step; measured 0.57
-    assert difference.max() <= 6
+    assert difference.mean() < 1  # a byte of Lab is about one step; measured 0.38
+    assert difference.max() <= 4
 
     numbers = np.asarray(stored).astype(np.int32)
     deep = np.empty((120, 160, 3), np.uint16)
@@ -518,7 +518,7 @@ def test_avif_keeps_its_depth(tmp_path: Path, bits: int, expected: int) -> None:
     assert header_of(tmp_path / "out.avif").bits == expected
     unit = 1 if bits == 8 else 257
     difference = pixels_of(tmp_path / "out.avif").astype(float) - pixels_of(path)
-    assert np.abs(difference).mean() / unit < 2  # measured 0.6 to 1.3 of 255, quality 95
+    assert np.abs(difference).mean() / unit < 2  # of 255; measured 0.6 to 1.1 on noise
     assert abs(difference.mean()) / unit < 0.2
 
 

@@ -24,7 +24,7 @@ from common.progress import Progress
 from common.types import Size
 from preprocess import heif
 from preprocess.image_source import Header, load, read_header, reading, vips
-from preprocess.image_write import Encoding, encode, encoding_like
+from preprocess.image_write import Encoding, check_output, encode, encoding_like
 from tests.preprocess.pictures import Pixels, as_vips, photo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,8 +139,8 @@ def test_heic_is_written(tmp_path: Path, channels: int, depth: int, bits: int) -
     assert header.has_alpha == (channels == 4)
     unit = 257 if depth == 16 else 1
     difference = (pixels_of(tmp_path / "a.heic").astype(float) - pixels) / unit
-    assert np.abs(difference).mean() < 1.5  # measured 0.5 to 0.9 on noise
-    assert abs(difference.mean()) < 0.3
+    assert np.abs(difference).mean() < 0.8  # measured 0.4 to 0.5 on noise
+    assert abs(difference.mean()) < 0.1
 
 
 def test_a_large_heic_is_written_in_tiles_that_meet(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_a_large_heic_is_written_in_tiles_that_meet(tmp_path: Path) -> None:
     assert read.shape == pixels.shape
     difference = np.abs(read - pixels)
     assert difference.mean() < 0.6
-    assert difference[1020:1028].mean() < 0.9  # rows and columns where tiles meet
-    assert difference[:, 1020:1028].mean() < 0.9
+    assert difference[1020:1028].mean() < 0.6  # rows and columns where tiles meet
+    assert difference[:, 1020:1028].mean() < 0.6  # measured 0.35, as everywhere
 
 
 def test_quality_decides_the_size(tmp_path: Path) -> None:
@@ -206,6 +206,8 @@ def test_without_an_encoder_other_formats_are_named(
     monkeypatch.setattr(pillow_heif, "libheif_info", lambda: {"HEIF": "", "AVIF": ""})
     with pytest.raises(UnsupportedFormatError, match="write AVIF or JPEG"):
         heif.require_encoder()
+    with pytest.raises(UnsupportedFormatError, match="write AVIF or JPEG"):
+        check_output(tmp_path / "a.heic")
     with pytest.raises(UnsupportedFormatError, match="no HEVC encoder"):
         encode(as_vips(photo(64, 48)), "heic", tmp_path / "a.heic", Encoding())
     assert list(tmp_path.iterdir()) == []
@@ -268,7 +270,7 @@ def test_the_memory_of_both_codecs_is_bounded(tmp_path: Path) -> None:
         check=True,
     )
     small, large, decoding = map(float, done.stdout.split())
-    assert large < 300  # MiB; measured 150 to 200, of x265's threads
+    assert large < 150, done.stdout  # MiB; measured 68, mostly of x265
     assert large - small < 40  # four times the pixels
-    assert decoding < 11.5  # bytes per pixel, as `image_source` reckons
+    assert decoding < 11.5  # bytes per pixel, as `image_source` reckons; measured 4.8 (4:2:0)
     assert vips().version(0) == 8

@@ -188,6 +188,18 @@ def test_strips_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert grafted(path, [piece])[0].read_bytes() == whole
 
 
+@pytest.mark.parametrize(("sampling", "ring"), [("4:4:4", 0), ("4:2:0", 1)])
+def test_decoded_pixels_beside_the_changed_units(tmp_path: Path, sampling: str, ring: int) -> None:
+    """Colour of half the resolution is smoothed over the border of a unit, by one pixel."""
+    path = save(tmp_path, jpeg(picture(CUT_UNITS, sampling), sampling))
+    units_changed = Region(32, 16, 64, 48)
+    output, _ = grafted(path, [brighter(path, units_changed)])
+    differs = (as_read(path) != as_read(output)).any(axis=2)
+    rows, columns = np.nonzero(differs)
+    found = Region.around(np.stack([columns, rows], axis=1))
+    assert found == units_changed.grow(ring)
+
+
 def test_rgb(tmp_path: Path) -> None:
     path = save(tmp_path, jpeg(picture(CUT_UNITS, "4:4:4"), keep_rgb=True))
     piece = brighter(path, Region(40, 30, 60, 40))
