@@ -16,6 +16,8 @@ from common.settings import MAX_MEMORY_RANGE
 _MIB = 2**20
 _M_MMAP_THRESHOLD = -3  # malloc.h of glibc
 _OWN_MAPPING = 4 * _MIB
+_M_ARENA_MAX = -8
+_ARENAS = 2
 _SHARE_OF_FREE = 0.5
 
 
@@ -96,12 +98,14 @@ def return_large_blocks() -> None:
     """Make glibc give blocks above 4 MiB back to the system as soon as they are freed.
 
     By default the limit creeps up to 32 MiB, and decoded pictures of that size stay in the heap
-    in pieces, so that a server grows with every request (docs/decisions.md has the figures).
+    in pieces, so that a server grows with every request (docs/decisions.md has the figures). Each
+    thread would also keep a heap of its own; two are enough for threads that compute.
     Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None and sys.platform == "linux":
         mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING)
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _largest_mb(whose: int) -> float:

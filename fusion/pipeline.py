@@ -21,7 +21,12 @@ from common.types import Face, Region
 from fusion.advice import warnings_for
 from fusion.engines.base import Engine, FaceView
 from fusion.field import FusionField
-from fusion.memory import Budget, peak_rss_mb, resident_mb, return_large_blocks
+from fusion.memory import (
+    Budget,
+    peak_rss_mb,
+    resident_mb,
+    return_large_blocks,
+)
 from fusion.rendering import changing, memory_errors, render
 from fusion.request import (
     Detection,
@@ -38,6 +43,7 @@ from preprocess.face_models import model_directory
 from preprocess.faces import FaceFinder
 from preprocess.frame import Frame, plan_frame
 from preprocess.image_file import ImageFile, check_output, output_format
+from preprocess.libvips import return_free_blocks
 from preprocess.resolution import AUTO, output_size
 
 _STAGES = ("total", "read", "detect", "prepare", "render", "write")
@@ -138,6 +144,8 @@ class Pipeline:
                 ImageFile.open(path, max_megapixels=limit)
                 for path in (request.target, request.source)
             )
+            for image in (target, source):
+                _check_decoder(image, budget)
             resolution = output.resolution
             known = None
             if resolution != AUTO:
@@ -239,6 +247,20 @@ def detection_report(image: ImageFile, faces: Sequence[Face], progress: Progress
     }
 
 
+def _check_decoder(image: ImageFile, budget: Budget) -> None:
+    """Refuse before any work what no smaller tile can make fit.
+
+    Raises:
+        MemoryLimitError: The picture can only be decoded whole, and the budget is too small.
+    """
+    needed, spare = image.header.decoder_mb, budget.spare_mb()
+    if needed > spare:
+        raise MemoryLimitError(
+            f"{image.path} cannot be read in strips and needs up to {needed:.0f} MB of memory, and "
+            f"{spare:.0f} MB may be used; raise max-memory-mb, or save it as PNG or baseline JPEG"
+        )
+
+
 def _choose(
     selection: FaceSelection, targets: Sequence[Face], sources: Sequence[Face]
 ) -> tuple[tuple[Face, Face], ...]:
@@ -280,6 +302,7 @@ def _deliver(
         with progress.stage("read"):
             base = stack.enter_context(plan.target.rendition(at, progress))
         patches = render(base, fields, regions, plan.budget, progress)
+        return_free_blocks()
         with progress.stage("write"):
             return delivery.write(base, patches, progress)
 

@@ -13,9 +13,11 @@ import numpy as np
 from common.errors import MemoryLimitError, OptionError
 from common.progress import Progress
 from common.types import PixelArray, Region
+from preprocess.encoders import encoder_memory
 from preprocess.frame import Frame
 from preprocess.image_file import ImageFile
-from preprocess.image_write import output_format, replacing
+from preprocess.image_format import NAMES
+from preprocess.image_write import check_size, output_format, replacing
 from preprocess.jpeg_graft import Graft, memory_mb, obstacle
 from preprocess.jpeg_header import JpegHeader, read_jpeg_header
 from preprocess.jpegtran import GraftError
@@ -155,8 +157,11 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
 
     Raises:
         OptionError: A graft was asked for and is not possible.
-        MemoryLimitError: A graft was asked for and does not fit the memory.
+        MemoryLimitError: A graft was asked for and does not fit the memory, nor does an encoder
+            that takes pictures whole.
+        OutputError: The output is too large for its format.
     """
+    _check_encoder(job, wishes.output, spare_mb)
     always = wishes.graft == "always"
     stays = (
         job.target.format == output_format(wishes.output) == "jpeg"
@@ -184,6 +189,19 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
             if always:
                 raise MemoryLimitError(f"jpeg-graft always: {reason}; raise max-memory-mb")
     return Delivery(job, wishes, header, reason)
+
+
+def _check_encoder(job: Job, output: Path, spare_mb: float) -> None:
+    header, size = job.target.header, job.frame.size
+    check_size(output, size, header.depth, header.has_alpha)
+    kind = output_format(output)
+    needed = encoder_memory(kind, size, header.depth, header.has_alpha) / 2**20
+    if needed > spare_mb:
+        raise MemoryLimitError(
+            f"the output {output} of {size} would need {needed:.0f} MB of memory, because "
+            f"{NAMES[kind]} is encoded whole, and {spare_mb:.0f} MB may be used; write TIFF, PNG "
+            "or JPEG, choose a smaller resolution, or raise max-memory-mb"
+        )
 
 
 def _rgb(pixels: PixelArray) -> PixelArray:

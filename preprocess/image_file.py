@@ -23,6 +23,7 @@ from preprocess.image_pipeline import (
 )
 from preprocess.image_source import Header, read_header, read_profile, reading, vips
 from preprocess.image_write import check_output, output_format, replacing
+from preprocess.libvips import return_free_blocks
 from preprocess.patch import Patch
 from preprocess.rendition import Rendition, turned
 from preprocess.window import Window, scaled_size
@@ -127,6 +128,7 @@ class ImageFile:
         parts = [_scaled(region, self.size, at) for region in regions]
         with reading(self.path):
             images = _read_parts(self.header, at, parts)
+        return_free_blocks()  # the decoder's rows
         kept = tuple(_Kept(at, part, image) for part, image in zip(parts, images, strict=True))
         return replace(self, _kept=(*self._kept, *kept))
 

@@ -121,7 +121,7 @@ class Header:
     bits: of those in the file, such as 1, 10 or 12. bands: channels that `load` gives, alpha
     included. layout: how the pixels of a TIFF lie in it. warnings: sentences about what the file
     holds besides this picture; losses: about what its form of numbers loses when it is written
-    anew.
+    anew. decoder_mb: MiB that decoding holds of a picture that cannot be read in strips, at most.
     """
 
     path: Path
@@ -137,6 +137,7 @@ class Header:
     layout: tiff.TiffLayout | None = None
     warnings: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
+    decoder_mb: float = 0.0
 
 
 def read_header(path: Path, max_megapixels: float) -> Header:
@@ -163,7 +164,7 @@ def read_header(path: Path, max_megapixels: float) -> Header:
     fields = image.get_fields()
     if kind == "heif":
         kind = _codec(path, image)
-    _check_decoder_memory(path, kind, image)
+    needed = _check_decoder_memory(path, kind, image)
     _check_numbers(path, image)
     alpha = bool(image.hasalpha())
     numbers, losses = loaders.unfolded(image)
@@ -183,6 +184,7 @@ def read_header(path: Path, max_megapixels: float) -> Header:
         layout=layout,
         warnings=_other_pictures(path, kind, head, image),
         losses=losses,
+        decoder_mb=needed / 2**20,
     )
 
 
@@ -252,8 +254,15 @@ def _check_size(path: Path, width: int, height: int, max_megapixels: float) -> N
         )
 
 
-def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> None:
-    """The limit of pixels bounds memory only where a decoder works in strips; this the rest."""
+def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> int:
+    """The limit of pixels bounds memory only where a decoder works in strips; this the rest.
+
+    Returns:
+        Bytes that decoding will hold at most; 0 for a decoder that works in strips.
+
+    Raises:
+        ImageSizeError: They are more than 1 GiB.
+    """
     fields = image.get_fields()
     deep = image.format == "ushort"
     pixels = image.width * image.height
@@ -261,7 +270,7 @@ def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> None:
     if kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
         # A decoder holds the coefficients of all channels; fewer of colour if it is subsampled,
         # but the header's word for that does not bound it.
-        needed = pixels * _COEFFICIENT_BYTES * image.bands
+        needed = int(pixels * _COEFFICIENT_BYTES * image.bands)
         what, instead = "a progressive JPEG", "a baseline JPEG"
     elif kind == "png" and "interlaced" in fields:
         needed = pixels * image.bands * (2 if deep else 1)
@@ -273,6 +282,7 @@ def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> None:
         needed = pixels * per_pixel
         what = what.replace("a AVIF", "an AVIF")
     _refuse_memory(path, what, f"{image.width}x{image.height}", needed, instead)
+    return needed
 
 
 def _refuse_memory(path: Path, what: str, size: str, needed: int, instead: str) -> None:

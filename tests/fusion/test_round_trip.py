@@ -449,3 +449,14 @@ def test_a_small_budget_changes_where_pixels_lie_and_not_what_they_are(
     deliver(tmp_path / "a.png", tmp_path / "small.png", budget=Budget(0.0))
     assert len(opened) == 1
     assert (tmp_path / "small.png").read_bytes() == (tmp_path / "large.png").read_bytes()
+
+
+def test_what_can_only_be_coded_whole_is_refused_before_it_fills_the_memory(
+    tmp_path: Path,
+) -> None:
+    tagged(photo(400, 300), 1, None).webpsave(str(tmp_path / "a.webp"))
+    with pytest.raises(MemoryLimitError, match=r"out\.avif of 400x300 .* write TIFF, PNG or JPEG"):
+        deliver(tmp_path / "a.webp", tmp_path / "out.avif", budget=Budget(0.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.webp"]
+    decoder = ImageFile.open(tmp_path / "a.webp", max_megapixels=390).header.decoder_mb
+    assert decoder == pytest.approx(400 * 300 * 8 / 2**20, rel=0.5)
