@@ -7,7 +7,7 @@ top-left pixel is (0, 0) and a picture W wide spans [-0.5, W - 0.5].
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,24 @@ class Region:
 
     def as_list(self) -> list[int]:
         return [self.x, self.y, self.width, self.height]
+
+
+def separated(regions: Iterable[Region]) -> tuple[Region, ...]:
+    """Rectangles over all ``regions`` that do not overlap, in order of their tops.
+
+    Those that overlap become the one around them; empty ones are left out.
+    """
+    done: list[Region] = []
+    for region in regions:
+        if region.is_empty:
+            continue
+        joined = region
+        while touching := [other for other in done if not other.intersect(joined).is_empty]:
+            for other in touching:
+                done.remove(other)
+                joined = joined.union(other)
+        done.append(joined)
+    return tuple(sorted(done, key=lambda region: (region.y, region.x)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,16 +84,6 @@ def peak_rss_mb() -> float:
     return _largest_mb(resource.RUSAGE_SELF)
 
 
-def children_peak_mb() -> float:
-    """The largest resident size of any single program that this process started, MiB.
-
-    Only those that have ended and been waited for count; 0 if there were none. On Linux it is
-    an upper bound: until a new process becomes its program it shares this process's memory, and
-    the figure remembers that, so it is hardly ever below what this process's peak was then.
-    """
-    return _largest_mb(resource.RUSAGE_CHILDREN)
-
-
 def return_large_blocks() -> None:
     """Make glibc give blocks above 4 MiB back to the system as soon as they are freed.
 

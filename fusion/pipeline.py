@@ -24,7 +24,6 @@ from fusion.field import FusionField
 from fusion.memory import (
     Budget,
     peak_rss_mb,
-    resident_mb,
     return_large_blocks,
 )
 from fusion.rendering import changing, memory_errors, render
@@ -125,9 +124,9 @@ class Pipeline:
             device=engine.capabilities.device,
             faces=tuple((face, face.index in used) for face in faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
-            peak_rss_mb=max(peak_rss_mb(), resident_mb() + delivered.extra_mb),
+            peak_rss_mb=peak_rss_mb() + delivered.extra_mb,
             written=delivered.written,
-            notes=plan.notes,
+            notes=(*plan.notes, *delivered.notes),
             warnings=(
                 *plan.target.header.warnings,
                 *plan.source.header.warnings,
@@ -301,7 +300,8 @@ def _deliver(
         delivery = stack.enter_context(plan_delivery(job, wishes, plan.budget.spare_mb()))
         with progress.stage("read"):
             base = stack.enter_context(plan.target.rendition(at, progress))
-        patches = render(base, fields, regions, plan.budget, progress)
+        budget = Budget(plan.budget.total_mb - delivery.held_mb)
+        patches = render(base, fields, regions, budget, progress)
         return_free_blocks()
         with progress.stage("write"):
             return delivery.write(base, patches, progress)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.progress import Progress
-from common.types import PixelArray, Region, Size
+from common.types import PixelArray, Region, Size, separated
 from fusion.field import BLOCK, FusionField
 from fusion.memory import Budget
 from preprocess.patch import Patch
@@ -37,8 +37,7 @@ def changing(fields: Sequence[FusionField], at: Size, window: Region) -> tuple[R
         at: Its size.
         window: The part of it that will be seen; nothing else counts.
     """
-    bounds = [field.bounds(at).intersect(window) for field in fields]
-    return tuple(_merged([region for region in bounds if not region.is_empty]))
+    return separated(field.bounds(at).intersect(window) for field in fields)
 
 
 def render(
@@ -195,16 +194,3 @@ def memory_errors() -> Iterator[None]:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError from error
         raise
-
-
-def _merged(regions: list[Region]) -> list[Region]:
-    """Overlapping regions joined until none overlap: each pixel is read and written once."""
-    done: list[Region] = []
-    for region in regions:
-        joined = region
-        while touching := [other for other in done if not other.intersect(joined).is_empty]:
-            for other in touching:
-                done.remove(other)
-                joined = joined.union(other)
-        done.append(joined)
-    return done

@@ -132,6 +132,11 @@ class Output:
         check_choice("jpeg-graft", self.graft, GRAFTS)
         if self.quality is not None:
             check_range("quality", self.quality, 1, 100)
+            if self.graft == "always":
+                raise OptionError(
+                    "jpeg-graft always keeps the target's quality; use it without a quality, or "
+                    "jpeg-graft auto"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.types import Size
-from preprocess.resolution import ORIGINAL, TIERS, Resolution, filled
+from preprocess.image_source import MAX_SIDE
+from preprocess.resolution import ORIGINAL, TIERS, Resolution, circumscribed, filled
 
 AUTO_TABLE: tuple[tuple[int, int | None], ...] = (
     (2048, None),
@@ -53,8 +54,8 @@ def choose_resolution(
     """Decide a resolution.
 
     A target that is large enough keeps its size. A smaller one goes to the smallest tier at
-    which its faces show the detail that the sources have, as far as `AUTO_TABLE` and
-    ``max_megapixels`` allow. Where free memory does not hold what that takes, to a smaller one.
+    which its faces show the detail that the sources have, as far as `AUTO_TABLE` and the limits
+    of size allow. Where free memory does not hold what that takes, to a smaller one.
 
     Args:
         size: The upright target.
@@ -74,7 +75,7 @@ def choose_resolution(
         _Option(resolution, tier / side, filled(size, resolution, fit))
         for tier in TIERS
         for resolution in [Resolution(tier)]
-        if filled(size, resolution, fit).pixels <= max_megapixels * 1e6
+        if _is_possible(size, resolution, max_megapixels, fit)
     ]
     chosen, reason = _by_detail(side, faces, original, tiers)
     smaller = [option for option in reversed(tiers) if option.scale < chosen.scale]
@@ -118,6 +119,13 @@ class _Option:
         return working_set_mb(self.at, [(target * self.scale, source) for target, source in faces])
 
 
+def _is_possible(size: Size, resolution: Resolution, max_megapixels: float, fit: str) -> bool:
+    """Whether `frame.plan_frame` takes a resolution, as far as sizes go."""
+    box = filled(size, resolution, fit)
+    too_long = fit == "crop" and circumscribed(size, box).longer > MAX_SIDE
+    return box.pixels <= max_megapixels * 1e6 and not too_long
+
+
 def _by_detail(
     side: int,
     faces: Sequence[tuple[float, float]],
@@ -138,7 +146,7 @@ def _by_detail(
         option for option in tiers if option.scale > 1 and (option.resolution.tier or 0) <= largest
     ]
     if not larger:
-        return original, "auto chose original: the limit of megapixels allows no larger tier"
+        return original, "auto chose original: the limits of size allow no larger tier"
     chosen = next((option for option in larger if option.scale >= wanted), larger[-1])
     limit = "" if chosen.scale >= wanted else ", the largest that is possible here"
     return chosen, f"auto chose {chosen.resolution}{limit}: {seen}"

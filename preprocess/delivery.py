@@ -10,19 +10,27 @@ from types import TracebackType
 
 import numpy as np
 
-from common.errors import MemoryLimitError, OptionError
+from common.errors import MemoryLimitError, OptionError, StudioError
 from common.progress import Progress
 from common.types import PixelArray, Region
 from preprocess.encoders import encoder_memory
 from preprocess.frame import Frame
 from preprocess.image_file import ImageFile
 from preprocess.image_format import NAMES
-from preprocess.image_write import check_size, output_format, replacing
+from preprocess.image_write import check_size, filling, output_format, replacing
 from preprocess.jpeg_graft import Graft, memory_mb, obstacle
 from preprocess.jpeg_header import JpegHeader, read_jpeg_header
 from preprocess.jpegtran import GraftError
 from preprocess.patch import Patch
 from preprocess.rendition import Rendition
+
+# For a graft: three channels and up to two bytes of code; what comparing a strip takes.
+_PIXEL_BYTES = 5
+_STRIP_BYTES = 20_000_000
+_LIES = (
+    "the picture stays as it lies in the file, with the tag by which viewers turn it: its sides "
+    "do not let it be turned without loss"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,13 @@ class Wishes:
 class Delivered:
     """What came of it.
 
-    written: 'copied', 'grafted' or 'encoded'. warnings: what was lost on the way. extra_mb:
-    resident memory of other processes that took part, MiB.
+    written: 'copied', 'grafted' or 'encoded'. warnings: what was lost on the way. notes: what was
+    decided. extra_mb: resident memory of other processes that took part, MiB.
     """
 
     written: str
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     extra_mb: float = 0.0
 
 
@@ -80,14 +89,30 @@ class Delivery(AbstractContextManager["Delivery"]):
             wishes: What was asked for.
             header: Of a JPEG that stays what it is; None for all others.
             reason: Why such a file is not grafted; None if it is.
+
+        Raises:
+            GraftError: A graft was asked for and its program does not start.
         """
         self._job = job
         self._wishes = wishes
         self._header = header
         self._reason = reason
         self._graft: Graft | None = None
-        if header is not None and reason is None and job.regions:
+        if header is None or reason is not None or not job.regions:
+            return
+        try:
             self._graft = Graft(job.target.path, header, job.regions)
+        except GraftError as error:
+            if wishes.graft == "always":
+                raise
+            self._reason = _failed(error)
+
+    @property
+    def held_mb(self) -> float:
+        """What other processes hold of the memory while faces are rendered, MiB."""
+        if self._graft is None or self._header is None:
+            return 0.0
+        return memory_mb(self._header, self._job.regions, self._job.target.header.orientation)
 
     def __exit__(
         self,
@@ -118,13 +143,14 @@ class Delivery(AbstractContextManager["Delivery"]):
             job.target.copy_to(output)
             return Delivered("copied")
         reason = self._reason
-        if self._graft is not None and self._header is not None:
+        if self._graft is not None:
             try:
-                return self._write_graft(self._graft, self._header, patches, progress)
-            except GraftError as error:
+                return self._write_graft(self._graft, patches, progress)
+            except (GraftError, MemoryLimitError) as error:
                 if self._wishes.graft == "always":
                     raise
-                reason = f"it could not be grafted: {error.message}"
+                reason = _failed(error)
+                self._graft.__exit__(None, None, None)  # its memory is wanted now
         window, quality = job.frame.window, self._wishes.quality
         lost = base.write(output, window, patches, quality, progress)
         if self._header is None or reason is None:
@@ -133,14 +159,14 @@ class Delivery(AbstractContextManager["Delivery"]):
         warning = f"the whole picture was encoded anew at quality {quality}, because {reason}"
         return Delivered("encoded", (warning, *lost))
 
-    def _write_graft(
-        self, graft: Graft, header: JpegHeader, patches: Sequence[Patch], progress: Progress
-    ) -> Delivered:
+    def _write_graft(self, graft: Graft, patches: Sequence[Patch], progress: Progress) -> Delivered:
         pieces = [(patch.region, _rgb(patch.array())) for patch in patches]
         turn = self._job.target.header.orientation
-        with replacing(self._wishes.output) as partial:
+        output = self._wishes.output
+        with replacing(output) as partial, filling(output):
             done = graft.write(pieces, partial, turn, progress)
-        return Delivered("grafted", done.lost, memory_mb(header, self._job.regions, turn))
+        notes = () if done.upright else (_LIES,)
+        return Delivered("grafted", done.lost, notes, self.held_mb)
 
 
 def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
@@ -183,12 +209,22 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
         path = job.target.path
         raise OptionError(f"jpeg-graft always: {path} cannot be grafted, because {reason}")
     if reason is None:
-        needed = memory_mb(header, job.regions, job.target.header.orientation)
+        needed = memory_mb(header, job.regions, job.target.header.orientation) + _own_mb(job)
         if needed > spare_mb:
             reason = f"a graft needs {needed:.0f} MB of memory, and {spare_mb:.0f} MB may be used"
             if always:
                 raise MemoryLimitError(f"jpeg-graft always: {reason}; raise max-memory-mb")
     return Delivery(job, wishes, header, reason)
+
+
+def _own_mb(job: Job) -> float:
+    """What this process holds for a graft, MiB: new pixels, the part as JPEG, a strip of it."""
+    pixels = sum(region.pixels for region in job.regions)
+    return (_PIXEL_BYTES * pixels + _STRIP_BYTES) / 2**20
+
+
+def _failed(error: StudioError) -> str:
+    return f"it could not be grafted: {error.message}"
 
 
 def _check_encoder(job: Job, output: Path, spare_mb: float) -> None:

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from common.types import FloatArray, PixelArray, Size
 from preprocess import transfer
@@ -31,9 +32,9 @@ def enlarged(
     encoded values, edges between dark and bright grow darker than they are. But in linear light
     the kernel's outer lobes, three percent of an edge's height, would draw a line of level 49 of
     255 into black beside white; so no value leaves the range of the 3 x 3 pixels around its
-    place. The transfer curve is sRGB's whatever the profile says; that of other profiles differs
-    too little to be seen here. Colours are weighted by their opacity, so that those that
-    transparency hides do not bleed into edges.
+    place, as far as those are opaque. The transfer curve is sRGB's whatever the profile says;
+    that of other profiles differs too little to be seen here. Colours are weighted by their
+    opacity, so that those that transparency hides do not bleed into edges.
 
     Args:
         read: Rows of the picture, uint8 or uint16; each row is asked for once.
@@ -61,22 +62,28 @@ def enlarged(
             first = start
             light = _to_light(held[: stop - start], has_alpha, is_light)
             box = (0.0, upper - start, float(size.width), lower - start)
-            work = partial(_resized, size=(goal.width, bottom - top), box=box, steady=not has_alpha)
+            solid = light[..., -1] >= 1 if has_alpha else np.ones(light.shape[:2], bool)
+            work = partial(_resized, size=(goal.width, bottom - top), box=box, solid=solid)
             planes = threads.map(work, np.moveaxis(light, 2, 0))
             yield _to_numbers(np.stack(list(planes), axis=2), held.dtype.type, has_alpha, is_light)
 
 
 def _resized(
-    plane: FloatArray, size: tuple[int, int], box: tuple[float, float, float, float], steady: bool
+    plane: FloatArray,
+    size: tuple[int, int],
+    box: tuple[float, float, float, float],
+    solid: NDArray[np.bool_],
 ) -> FloatArray:
-    """One channel of ``box`` (edges, pixels) in another size; ``steady``: without ringing."""
+    """One channel of ``box`` (edges, pixels) in another size, without ringing where ``solid``.
+
+    Beside transparency colours weighted by opacity may overshoot: the opacity does so, too, and
+    they are divided by it.
+    """
     from PIL import Image
 
     plane = np.ascontiguousarray(plane)
     resized = Image.fromarray(plane).resize(size, Image.Resampling.LANCZOS, box=box)
     values = np.asarray(resized, np.float32)
-    if not steady:
-        return values
     rows, columns = (
         np.floor(low + (np.arange(count) + 0.5) * (high - low) / count).astype(np.intp)
         for low, high, count in ((box[1], box[3], size[1]), (box[0], box[2], size[0]))
@@ -85,7 +92,11 @@ def _resized(
     lowest, highest = (
         extreme(plane, around).take(rows, 0).take(columns, 1) for extreme in (cv2.erode, cv2.dilate)
     )
-    return np.clip(values, lowest, highest)
+    steady = np.clip(values, lowest, highest)
+    if solid.all():
+        return steady
+    inside = cv2.erode(solid.astype(np.uint8), around).take(rows, 0).take(columns, 1) > 0
+    return np.where(inside, steady, values)
 
 
 def _to_light(pixels: PixelArray, has_alpha: bool, is_light: bool) -> FloatArray:

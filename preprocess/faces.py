@@ -46,16 +46,17 @@ class FaceFinder:
                 at least 24. Time grows with (longer side / min_face) squared.
 
         Returns:
-            The picture with the surroundings of the faces in memory, as far as they had to be
+            The picture with the surroundings of the largest faces in memory, if they had to be
             read, and the faces.
 
         Raises:
             UnreadableImageError: The picture's data is damaged.
             ModelMissingError: A face model is absent or broken.
         """
+        image, overview = detector.look_over(image)
+        progress.check()
+        # Only now: whoever has looked at another picture meanwhile may have left his.
         with self._pool.borrow() as networks:
-            image, overview = detector.look_over(image)
-            progress.check()
             found = detector.detect(image, overview, networks, threshold, min_face, progress)
             whole = Region.whole(image.size)
             found = [one for one in found if _inside_share(one, whole) >= _FRAME_SHARE]
@@ -64,14 +65,18 @@ class FaceFinder:
             faces = _measure_all(lambda _: overview, large, networks, [], progress)
             # What lies in a face already known is a part of it and worth no reading.
             small = [one for one in found if one not in large and not _is_known(one.region, faces)]
+            seen = image
             for group in _groups(small):
-                image, look = _read(image, group)
+                kept, look = _read(image, group)
                 faces = _measure_all(look, group, networks, faces, progress)
+                # The largest faces are those that are most likely asked for, and for all groups
+                # there may be no room.
+                seen = kept if seen is image else seen
         smallest = detector.smallest_face(image.size, min_face)
         faces = [face for face in faces if face.quality.size >= smallest * 0.8]
         faces.sort(key=lambda face: -face.quality.size)
         faces = [replace(face, index=index) for index, face in enumerate(faces)]
-        return image.keeping_only([face.box for face in faces]), tuple(faces)
+        return seen.keeping_only([face.box for face in faces]), tuple(faces)
 
 
 def _groups(found: list[Detection]) -> Iterator[list[Detection]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.errors import FileMissingError
 from common.progress import Progress
 from common.types import ByteArray, PixelArray, Region, Size
 from preprocess.image_pipeline import (
@@ -22,7 +23,7 @@ from preprocess.image_pipeline import (
     working_numbers,
 )
 from preprocess.image_source import Header, read_header, read_profile, reading, vips
-from preprocess.image_write import check_output, output_format, replacing
+from preprocess.image_write import check_output, filling, output_format, replacing
 from preprocess.libvips import return_free_blocks
 from preprocess.patch import Patch
 from preprocess.rendition import Rendition, turned
@@ -275,8 +276,12 @@ class ImageFile:
             DiskFullError: The disk is full.
             FileMissingError: This file has gone since it was opened.
         """
-        with replacing(output) as partial, reading(self.path):
-            shutil.copyfile(self.path, partial)
+        try:
+            source = self.path.open("rb")
+        except OSError as error:
+            raise FileMissingError(f"{self.path} cannot be read: {error.strerror}") from error
+        with source, replacing(output) as partial, filling(output), partial.open("wb") as copy:
+            shutil.copyfileobj(source, copy)
 
     def _cut(self, region: Region, factor: float) -> tuple[pyvips.Image, _Place]:
         """Stored numbers of a region at ``factor`` or finer, and where they lie."""
@@ -302,10 +307,7 @@ class ImageFile:
 
     def _window(self, image: pyvips.Image, place: _Place) -> Window:
         pixels = np.ascontiguousarray(turned(_array(image), self.header.orientation))
-        sides = (place.at.width / self.size.width, place.at.height / self.size.height)
-        factor = np.array(sides, np.float32) / np.float32(place.shrink)
-        offset = np.array([place.region.x, place.region.y], np.float32) / np.float32(place.shrink)
-        return Window(pixels, factor, offset)
+        return Window.of(pixels, place.region, place.at, self.size, place.shrink)
 
 
 def _scaled(region: Region, size: Size, at: Size) -> Region:

@@ -12,6 +12,7 @@ from common.progress import Progress
 from common.types import Region, Size
 from preprocess.colour import deepest_number, flatten, to_profile, to_srgb
 from preprocess.image_source import Header, jpeg_shrink, load
+from preprocess.libvips import vips
 from preprocess.loaders import with_exif_resolution
 from preprocess.scratch import Scratch, bytes_of
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 # else on disk.
 _HELD_IN_MEMORY = 128 * 2**20
 
-# Output rows whose decoded rows are kept between crops: a kernel looks 6 back, and threads
-# work on several bands of rows at a time.
+# Output rows whose decoded rows are kept between crops: a kernel looks 6 back.
 _ROWS_BACK = 32
 _CACHE_ROWS = 16
 
@@ -59,7 +59,10 @@ def stepwise(header: Header, part: Region, at: Size, progress: Progress) -> pyvi
         StoppedError: ``progress`` ended the work.
     """
     if header.format != "tiff":
-        image = _stored_numbers(header, at, in_steps=True)
+        image = _stored_numbers(header, at, in_steps=True).copy()
+        # One thread at a time: of several, one that the system leaves waiting would ask for rows
+        # that are no longer kept, and the decoder cannot go back.
+        image.set_type(vips().GValue.gint_type, "concurrency", 1)
         return image.crop(part.x, part.y, part.width, part.height)
     # Its reader goes on in steps of its own, which libvips does not tell.
     image = _stored_numbers(header, at, in_steps=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import ImageSizeError, UnreadableImageError, UnsupportedFormatError
+from common.errors import ImageSizeError, UnsupportedFormatError
 from common.types import Region, Size
 from preprocess import loaders, tiff
 from preprocess.image_format import (
@@ -21,7 +21,14 @@ from preprocess.image_format import (
     recognise,
     tiff_memory,
 )
-from preprocess.libvips import DISK_FULL, raise_if_short, reading, temporary_folder_full, vips
+from preprocess.libvips import (
+    DISK_FULL,
+    damaged,
+    raise_if_short,
+    reading,
+    temporary_folder_full,
+    vips,
+)
 
 if TYPE_CHECKING:
     import pyvips
@@ -46,7 +53,8 @@ __all__ = [
 MIN_SIDE = 16
 """Shortest side of a picture in pixels; nothing smaller can hold a face."""
 MAX_SIDE = 65_535
-"""Longest side: that of JPEG. libvips holds whole rows, so few but endless ones cost gigabytes."""
+"""Longest side: the most that a JPEG's header can name, though libjpeg neither reads nor writes
+more than 65 500. libvips holds whole rows, so few but endless ones cost gigabytes."""
 _JPEG_SHRINKS = (8, 4, 2)
 
 # Largest shift, in output pixels, that a JPEG decoded at 1/2, 1/4 or 1/8 may bring at the far
@@ -312,9 +320,7 @@ def _look_into_tiff(path: Path, max_megapixels: float) -> tiff.TiffLayout:
             _refuse_memory(path, "a TIFF in large pieces", size, needed, instead)
             return tiff.read_layout(file, directory)
     except (tiff.TiffError, OSError) as error:
-        raise UnreadableImageError(
-            f"{path} is damaged or incomplete; use a complete {ACCEPTED} file"
-        ) from error
+        raise damaged(path) from error
 
 
 def _codec(path: Path, image: pyvips.Image) -> str:
@@ -356,13 +362,20 @@ def _check_numbers(path: Path, image: pyvips.Image) -> None:
 
 
 def _other_pictures(path: Path, kind: str, head: bytes, image: pyvips.Image) -> tuple[str, ...]:
-    """A sentence if the file holds more pictures than the one that is used."""
+    """A sentence if the file holds more pictures than the one that is used.
+
+    Raises:
+        UnreadableImageError: The file has gone or changed.
+    """
     count = image.get("n-pages") if "n-pages" in image.get_fields() else 1
     if kind == "png":
         count = png_frames(path)
     elif kind == "tiff":
-        with path.open("rb") as file:
-            count = tiff.pages(file)
+        try:
+            with path.open("rb") as file:
+                count = tiff.pages(file)
+        except (tiff.TiffError, OSError) as error:  # it has changed since it was looked into
+            raise damaged(path) from error
     if is_sequence(head):
         return (f"{path} is an animation or a burst; its first frame is used",)
     if count <= 1:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,7 @@ __all__ = [
     "encode",
     "encoder_memory",
     "encoding_like",
+    "filling",
     "fit_format",
     "output_format",
     "raise_if_full",
@@ -46,13 +50,16 @@ _FORMATS = {
     ".avif": "avif",
     ".heic": "heic",
 }
-_LONGEST_SIDE = {"jpeg": 65_535, "webp": 16_383}
+# Of the encoders: JPEG_MAX_DIMENSION of libjpeg, WEBP_MAX_DIMENSION, and libvips' for AVIF.
+_LONGEST_SIDE = {"jpeg": 65_500, "webp": 16_383, "avif": 16_384}
 
 # What an encoder may hold of a picture that it takes whole.
 _ENCODER_MEMORY = 2 * 2**30
 
 _POLL_S = 0.05
 _PROBE_BYTES = 2**20
+_PARTIAL = re.compile(r"\.part-[0-9a-f]{16}\.\w+")
+_LEFT_AFTER_S = 60
 _PERMISSIONS = 0o777  # without the bits that run a file as somebody else
 
 
@@ -90,7 +97,9 @@ def check_output(path: Path, size: Size | None = None) -> None:
         require_encoder()
     if size is not None:
         check_size(path, size)
-    _create_beside(_final_place(path), path).unlink(missing_ok=True)
+    partial, lock = _create_beside(_final_place(path), path)
+    os.close(lock)
+    partial.unlink(missing_ok=True)
 
 
 def check_size(path: Path, size: Size, depth: int = 8, has_alpha: bool = False) -> None:
@@ -133,7 +142,7 @@ def replacing(output: Path) -> Iterator[Path]:
         DiskFullError: The disk is full.
     """
     place = _final_place(output)
-    partial = _create_beside(place, output)
+    partial, lock = _create_beside(place, output)
     try:
         yield partial
         try:
@@ -144,7 +153,22 @@ def replacing(output: Path) -> Iterator[Path]:
         except OSError as error:
             raise _write_error(error, output) from error
     finally:
+        os.close(lock)
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def filling(output: Path) -> Iterator[None]:
+    """Translate what the operating system says while a file is written that becomes ``output``.
+
+    Raises:
+        OutputError: The file cannot be written.
+        DiskFullError: The disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _write_error(error, output) from error
 
 
 def raise_if_full(partial: Path, output: Path) -> None:
@@ -220,16 +244,42 @@ def _keep_mode(old: Path, new: Path) -> None:
         new.chmod(mode)
 
 
-def _create_beside(place: Path, output: Path) -> Path:
+def _create_beside(place: Path, output: Path) -> tuple[Path, int]:
+    """A new file beside ``place`` and a descriptor that keeps it locked until it is closed."""
+    _sweep(place.parent)
     partial = place.with_name(f".part-{secrets.token_hex(8)}{place.suffix}")
     # Not tempfile: its files are private, and a new result should follow the umask. One that
     # will replace a file, which may be private, is so until it takes over the file's mode.
     mode = 0o600 if place.exists() else 0o666
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+        lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     except OSError as error:
         raise _write_error(error, output) from error
-    return partial
+    with suppress(OSError):  # some network file systems have no locks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return partial, lock
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what a killed program left of its outputs: old files that nobody keeps locked."""
+    try:
+        found = [path for path in folder.iterdir() if _PARTIAL.fullmatch(path.name)]
+    except OSError:
+        return  # making the new file says what is the matter with the folder
+    for path in found:
+        with suppress(OSError):
+            _delete_if_left(path)
+
+
+def _delete_if_left(partial: Path) -> None:
+    if time.time() - partial.lstat().st_mtime < _LEFT_AFTER_S:
+        return  # perhaps made a moment ago, and not yet locked
+    descriptor = os.open(partial, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        partial.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _write_error(error: Exception, output: Path) -> StudioError:

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from common.errors import DiskFullError, FileMissingError, OutputError
+from common.errors import FileMissingError
 from common.progress import Progress
-from common.types import Region, Size
-from preprocess.image_source import DISK_FULL, Orientation
+from common.types import Region, Size, separated
+from preprocess.image_source import Orientation
+from preprocess.image_write import filling
 from preprocess.jpeg_header import APP0, COM, SOI, JpegHeader, Scans, read_scans
 from preprocess.jpeg_metadata import Segment, keep_segments, tells_orientation
-from preprocess.jpeg_splice import Mosaic, Piece, on_grid, separate
+from preprocess.jpeg_splice import Mosaic, Piece, on_grid
 from preprocess.jpegtran import PACKAGE, PROGRAM, GraftError, Jpegtran, child_name, find_program
 
 _COEFFICIENT_BYTES = 2
@@ -144,8 +145,7 @@ class Graft:
         Raises:
             GraftError: jpegtran cannot do it, or warns that the file is damaged.
             UnreadableImageError: The file's end is missing.
-            DiskFullError: No room in the output's folder.
-            OutputError: The output cannot be written.
+            OSError: The output cannot be written, or a file without a name beside it.
             MemoryLimitError: Memory ran out.
             StoppedError: Cancelled or out of time.
         """
@@ -155,7 +155,7 @@ class Graft:
         if scans.tables_change:
             raise GraftError(f"{path} changes its quantisation tables between its scans")
         kept = keep_segments(header.segments, turn, scans.follows)
-        with _writing(output), _beside(output) as part, _coding(header, scans) as coding:
+        with _beside(output) as part, _coding(header, scans) as coding:
             part.writelines(self._mosaic(pieces, progress).parts())
             drop = ["-drop", f"+{self._window.x}+{self._window.y}", child_name(part)]
             switches, scripts = coding
@@ -178,7 +178,7 @@ class Graft:
         regions = [on_grid(region, header) for region, _ in pieces]
         if any(region.intersect(self._window) != region for region in regions):
             raise ValueError("a piece lies outside the regions that were begun with")
-        for region in separate(regions):
+        for region in separated(regions):
             mosaic.replace(region, pieces, progress)
         return mosaic
 
@@ -191,8 +191,13 @@ def graft(
     upright: Orientation,
     progress: Progress,
 ) -> Grafted:
-    """Begin and write in one call; see `Graft`."""
-    with Graft(path, header, [region for region, _ in pieces]) as begun:
+    """Begin and write in one call; see `Graft`.
+
+    Raises:
+        DiskFullError: No room in the output's folder.
+        OutputError: The output cannot be written.
+    """
+    with filling(output), Graft(path, header, [region for region, _ in pieces]) as begun:
         return begun.write(pieces, output, upright, progress)
 
 
@@ -295,19 +300,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise FileMissingError(f"{path} cannot be read: {error.strerror}") from error
     with file:
         yield file
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    """Translate what the operating system says about the output and what lies beside it."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise DiskFullError(
-                f"the disk is full: no room for {output}; make room in {output.parent}"
-            ) from error
-        raise OutputError(f"the output {output} cannot be written: {error.strerror}") from error
 
 
 def _beside(output: Path) -> IO[bytes]:

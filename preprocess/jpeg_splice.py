@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,21 +47,6 @@ def on_grid(region: Region, header: JpegHeader) -> Region:
     x, y = region.x // across * across, region.y // down * down
     right, bottom = -(-region.right // across) * across, -(-region.bottom // down) * down
     return Region(x, y, right - x, bottom - y).clip(header.size)
-
-
-def separate(regions: Iterable[Region]) -> list[Region]:
-    """Rectangles over ``regions`` that do not overlap, in order of their tops."""
-    result: list[Region] = []
-    for region in regions:
-        if region.is_empty:
-            continue
-        merged = region
-        while touching := [other for other in result if not other.intersect(merged).is_empty]:
-            for other in touching:
-                result.remove(other)
-                merged = merged.union(other)
-        result.append(merged)
-    return sorted(result, key=lambda region: (region.y, region.x))
 
 
 @dataclass(frozen=True, slots=True)

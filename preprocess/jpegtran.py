@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import select
+import selectors
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -68,16 +69,19 @@ class Jpegtran:
         for file in (source, *also):
             file.flush()
             file.seek(0)
+        # No pipe: nobody reads its words before it has ended.
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
         try:
             self._child = subprocess.Popen(
                 [program, "-copy", "none", *arguments],
                 bufsize=0,
                 stdin=source,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=self._words,
                 pass_fds=[file.fileno() for file in also],
             )
         except OSError as error:
+            self._words.close()
             raise GraftError(f"{program} does not start: {error.strerror}") from error
 
     def __enter__(self) -> Jpegtran:
@@ -86,9 +90,9 @@ class Jpegtran:
     def __exit__(self, *_: object) -> None:
         self._child.kill()  # does nothing to a child that has been waited for
         self._child.wait()
-        for stream in (self._child.stdout, self._child.stderr):
-            if stream is not None:
-                stream.close()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+        self._words.close()
 
     def pieces(self, progress: Progress) -> Iterator[bytes]:
         """What it writes, until it has ended well.
@@ -98,18 +102,21 @@ class Jpegtran:
             MemoryLimitError: It found too little memory, or the system killed it for that.
             StoppedError: Cancelled or out of time.
         """
-        words, stream = self._child.stderr, self._child.stdout
-        if words is None or stream is None:
-            raise ValueError("a child without pipes")
-        while True:
-            progress.check()
-            if not select.select([stream], [], [], _POLL_S)[0]:
-                continue
-            if not (piece := stream.read(_PIECE)):
-                break
-            yield piece
-        said = words.read()
+        stream = self._child.stdout
+        if stream is None:
+            raise ValueError("a child without a pipe")
+        with selectors.DefaultSelector() as ready:  # select() knows no descriptor above 1023
+            ready.register(stream, selectors.EVENT_READ)
+            while True:
+                progress.check()
+                if not ready.select(_POLL_S):
+                    continue
+                if not (piece := stream.read(_PIECE)):
+                    break
+                yield piece
         status = self._child.wait()
+        self._words.seek(0)
+        said = self._words.read()
         if status == 0:
             return
         if status == -signal.SIGKILL or _OUT_OF_MEMORY.search(said):

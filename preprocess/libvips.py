@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,10 @@ _OUT_OF_MEMORY = re.compile(
 _OUT_OF_DISK = re.compile(
     f": (?:{'|'.join(re.escape(os.strerror(code)) for code in DISK_FULL)})", re.IGNORECASE
 )
+
+# A computation that found less than this had too little.
+_NO_MEMORY = 64 * 2**20
+_NO_DISK = 2**20
 
 
 @cache
@@ -59,25 +64,58 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except vips().Error as error:
         raise_if_short(error, path)
-        raise UnreadableImageError(
-            f"{path} is damaged or incomplete; use a complete {ACCEPTED} file"
-        ) from error
+        if _without_words(error):
+            raise UnreadableImageError(
+                f"{path} could not be read: it is damaged or incomplete, or memory or disk space "
+                f"ran out; use a complete {ACCEPTED} file, or try again"
+            ) from error
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> UnreadableImageError:
+    """The error for a file that is not a complete picture."""
+    return UnreadableImageError(f"{path} is damaged or incomplete; use a complete {ACCEPTED} file")
 
 
 def raise_if_short(error: Exception, path: Path) -> None:
     """Tell a machine without room from a damaged picture, by the words of libvips' failure.
+
+    It has one buffer of words for all threads, which pyvips empties even at ``image.crop``, so
+    that another thread may have taken them. Then only what there is of room now can tell.
 
     Raises:
         MemoryLimitError: Memory (or threads, which need it) ran out over ``path``.
         DiskFullError: The folder of temporary files is full.
     """
     words = str(error)
-    if _OUT_OF_MEMORY.search(words):
+    silent = _without_words(error)
+    if _OUT_OF_MEMORY.search(words) or (silent and _memory_is_short()):
         raise MemoryLimitError(
             f"the memory was not enough for {path}; free some, or use a smaller picture"
         ) from error
-    if _OUT_OF_DISK.search(words):
+    if _OUT_OF_DISK.search(words) or (silent and _disk_is_full()):
         raise temporary_folder_full(path) from error
+
+
+def _without_words(error: Exception) -> bool:
+    """Whether a failure of libvips came without its reason; our own are in the message."""
+    if not isinstance(error, vips().Error):
+        return False
+    return not error.detail.strip() and error.message.startswith("unable to ")
+
+
+def _memory_is_short() -> bool:
+    import psutil
+
+    available: int = psutil.virtual_memory().available
+    return available < _NO_MEMORY
+
+
+def _disk_is_full() -> bool:
+    try:
+        return shutil.disk_usage(tempfile.gettempdir()).free < _NO_DISK
+    except OSError:
+        return False  # there is no such folder: that was not the reason
 
 
 def temporary_folder_full(path: Path) -> DiskFullError:

@@ -9,8 +9,10 @@ Inputs and outputs (checked by running the files; source: MediaPipe, Apache-2.0)
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.errors import ModelMissingError
+from common.errors import MemoryLimitError, ModelMissingError
 from common.types import FloatArray
 from preprocess.face_models import require_model
 
@@ -33,6 +35,9 @@ EYE = "iris_landmark.tflite"
 
 _THREADS = 2  # a network runs 1-2 ms; more threads only add hand-over time
 _construction = threading.Lock()
+
+# LiteRT tells in words what went wrong; 12 is what the system says when no memory is left.
+_NO_MEMORY = re.compile(f"error '{errno.ENOMEM}'|allocat|insufficient memory", re.IGNORECASE)
 
 
 @contextmanager
@@ -66,6 +71,10 @@ class Network:
                 )
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryLimitError(
+                    f"the memory was not enough to load the face model {file}; free some"
+                ) from error
             raise ModelMissingError(
                 f"the face model {file} cannot be loaded ({error}); "
                 "delete it and run ./run.sh once more to fetch it again"

@@ -42,7 +42,7 @@ from preprocess.image_write import (
     replacing,
     run_with_progress,
 )
-from preprocess.jpeg_metadata import upright_xmp, without_previews
+from preprocess.jpeg_metadata import clean_xmp, lost_by_encoding
 from preprocess.patch import Patch, insert
 from preprocess.scratch import Scratch, with_meaning
 
@@ -152,10 +152,6 @@ class Rendition(AbstractContextManager["Rendition"]):
         """Where an upright region lies in the picture as it is stored."""
         return self._header.orientation.stored_region(region, self.size)
 
-    def upright_region(self, stored: Region) -> Region:
-        """The way back from `stored_region`."""
-        return upright_region(self._header.orientation, stored, self.size)
-
     def strips(self, region: Region, rows: int) -> Iterator[Strip]:
         """A region in parts, each read when it is asked for, in one pass of the decoder.
 
@@ -237,7 +233,10 @@ class Rendition(AbstractContextManager["Rendition"]):
                 run_with_progress(
                     image, lambda: encode(image, kind, partial, encoding, progress.check), progress
                 )
-                return (*self._header.losses, *lost)
+                behind = (
+                    lost_by_encoding(self._header.path) if self._header.format == "jpeg" else ()
+                )
+                return (*self._header.losses, *behind, *lost)
             except vips().Error as error:
                 raise_if_full(partial, output)
                 raise_if_short(error, self._header.path)
@@ -280,18 +279,6 @@ def turned(pixels: PixelArray, turn: Orientation) -> PixelArray:
     if turn.swap:
         pixels = pixels.swapaxes(0, 1)
     return pixels[:: -1 if turn.flip_y else 1, :: -1 if turn.flip_x else 1]
-
-
-def upright_region(turn: Orientation, stored: Region, upright: Size) -> Region:
-    """Where a region of the stored picture lies in the upright one of size ``upright``."""
-    x, y, width, height = stored.as_list()
-    if turn.swap:
-        x, y, width, height = y, x, height, width
-    if turn.flip_x:
-        x = upright.width - x - width
-    if turn.flip_y:
-        y = upright.height - y - height
-    return Region(x, y, width, height)
 
 
 def _cut(region: Region, rows: int, turn: Orientation) -> list[Region]:
@@ -362,6 +349,6 @@ def _reset_metadata(image: pyvips.Image) -> pyvips.Image:
     if "jpeg-thumbnail-data" in fields:
         image.remove("jpeg-thumbnail-data")
     if "xmp-data" in fields:
-        packet = without_previews(upright_xmp(image.get("xmp-data")))
+        packet = clean_xmp(image.get("xmp-data"))
         image.set_type(vips().GValue.blob_type, "xmp-data", packet)
     return image

@@ -6,6 +6,7 @@ would be mapped into memory whole and count as resident.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from common.errors import DiskFullError
+from common.errors import DiskFullError, ResourceError
 from common.progress import Progress
 from common.types import PixelArray, Size
 from preprocess.image_source import DISK_FULL, vips
@@ -46,11 +47,18 @@ class Scratch:
 
         Raises:
             DiskFullError: The temporary folder has too little room.
+            ResourceError: There is none, or nothing can be written there.
         """
-        folder = tempfile.gettempdir()
+        try:
+            folder = tempfile.gettempdir()
+        except OSError as error:  # its words name all places that were tried
+            raise ResourceError(
+                f"there is no temporary folder for {what}: {error.strerror}; set TMPDIR to a "
+                "folder that can be written"
+            ) from error
         self._full = DiskFullError(
-            f"the disk is full: {what} needs {needed / 1e6:.0f} MB in {folder}, which has less; "
-            "make room or set TMPDIR to another folder"
+            f"the disk is full: {what} needs {math.ceil(needed / 1e6)} MB in {folder}, which has "
+            "less; make room or set TMPDIR to another folder"
         )
         try:
             if shutil.disk_usage(folder).free < needed + _MARGIN_BYTES:
@@ -67,7 +75,10 @@ class Scratch:
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise self._full from error
-            raise
+            raise ResourceError(
+                f"{what} needs a file in the temporary folder {folder}, which cannot be made: "
+                f"{error.strerror}; set TMPDIR to a folder that can be written"
+            ) from error
 
     @classmethod
     def of_image(cls, image: pyvips.Image, what: str, progress: Progress | None = None) -> Scratch:
@@ -75,6 +86,7 @@ class Scratch:
 
         Raises:
             DiskFullError: There is no room for it.
+            ResourceError: There is no folder for it.
             pyvips.Error: It could not be computed.
             StoppedError: ``progress`` ended the work.
         """
@@ -111,6 +123,7 @@ class Scratch:
 
         Raises:
             DiskFullError: There is no room for it.
+            ResourceError: There is no folder for it.
         """
         import tifffile
 

@@ -164,10 +164,20 @@ def read_layout(file: BinaryIO, directory: Directory) -> TiffLayout:
 
 
 def pages(file: BinaryIO) -> int:
-    """How many full pictures a file holds; reduced versions and masks do not count."""
-    found = directories(file)
-    others = [part for part in found[1:] if not number(file, part, SUBFILE, 0) & 0b101]
-    return 1 + len(others)
+    """How many full pictures a file holds; reduced versions and masks do not count.
+
+    Raises:
+        TiffError: Not even the first directory can be read.
+    """
+    return 1 + sum(_is_page(file, part) for part in directories(file)[1:])
+
+
+def _is_page(file: BinaryIO, directory: Directory) -> bool:
+    """Whether a directory tells of a full picture; one whose word for it is damaged does."""
+    try:
+        return not number(file, directory, SUBFILE, 0) & 0b101
+    except TiffError:
+        return True
 
 
 def exif_block(file: BinaryIO, directory: Directory) -> bytes:
@@ -270,10 +280,10 @@ def _telling(file: BinaryIO, directory: Directory) -> list[Field]:
 
 def _inner(file: BinaryIO, directory: Directory, tag: int, depth: int) -> tuple[Field, ...]:
     """The directory that a tag points to, as fields; empty if there is none or it is damaged."""
-    at = number(file, directory, tag, 0)
-    if not at or depth >= _DEEPEST:
-        return ()
     try:
+        at = number(file, directory, tag, 0)
+        if not at or depth >= _DEEPEST:
+            return ()
         part = read_directory(file, at)
     except TiffError:
         return ()

@@ -24,10 +24,21 @@ class Window:
     offset: FloatArray
 
     @classmethod
-    def of(cls, pixels: PixelArray, region: Region, at: Size, size: Size) -> Window:
-        """The pixels of ``region`` of a picture of ``size`` that was scaled to ``at``."""
+    def of(
+        cls, pixels: PixelArray, region: Region, at: Size, size: Size, shrink: int = 1
+    ) -> Window:
+        """The pixels of ``region`` of a picture of ``size`` that was scaled to ``at``.
+
+        Args:
+            pixels: Of the region, made smaller by the whole number ``shrink``.
+            region: In the scaled picture.
+            at: Size of the scaled picture.
+            size: Size of the picture.
+            shrink: As above.
+        """
         factor = np.array([at.width / size.width, at.height / size.height], np.float32)
-        return cls(pixels, factor, np.array([region.x, region.y], np.float32))
+        offset = np.array([region.x, region.y], np.float32)
+        return cls(pixels, factor / np.float32(shrink), offset / np.float32(shrink))
 
     @property
     def scale(self) -> float:

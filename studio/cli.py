@@ -13,16 +13,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from common.errors import CancelledError, OptionError, StudioError
 from common.progress import Progress
-from common.settings import Settings, load_settings
 
-# numpy, OpenCV and libvips are imported inside the commands, so that --help and a wrong option
-# answer at once.
+if TYPE_CHECKING:
+    from common.settings import Settings
+
+# Settings (pydantic), numpy, OpenCV and libvips are imported inside the commands, so that --help
+# and a wrong option answer at once.
 
 _PROGRAM = "./run.sh"
 _FILE = click.Path(path_type=Path)
@@ -109,6 +111,8 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
     max_memory_mb: int | None,
 ) -> None:
     """Fuse the source's face into the target and write the output file."""
+    from common.settings import load_settings
+
     settings = load_settings()
     _look_at_headers((target, source), settings)
     from fusion import request as ask
@@ -146,6 +150,8 @@ def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's
 @_MIN_FACE
 def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
     """List the faces of a picture, the largest first."""
+    from common.settings import load_settings
+
     settings = load_settings()
     _look_at_headers((image,), settings)
     from fusion.pipeline import build_pipeline, detection_report
@@ -167,6 +173,8 @@ def _start() -> int:
     look through it twice more: together a tenth of a short command's time.
     """
     gc.disable()
+    for number in _signals():
+        signal.signal(number, _end_early)
     code = main()
     gc.freeze()
     return code
@@ -214,15 +222,29 @@ def _stoppable() -> Iterator[Progress]:
     gc.enable()  # see `_start`
     progress = Progress()
     previous = {
-        number: signal.signal(number, lambda *_: progress.cancel())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN  # nohup
+        number: signal.signal(number, lambda *_: progress.cancel()) for number in _signals()
     }
     try:
         yield progress
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            # What is done is done: a signal must not turn a complete result into a failure.
+            done = handler is _end_early
+            signal.signal(number, signal.SIG_IGN if done else handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """Ctrl-C, a polite end and a closed terminal, unless nohup made one of them harmless."""
+    return [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+def _end_early(*_: object) -> None:
+    """Before there is anything to cancel. (click would print a line of its own for Ctrl-C.)"""
+    raise CancelledError("the command was interrupted")
 
 
 def _given(value: Any, default: Any) -> Any:

@@ -31,8 +31,8 @@ class FaceView:
     """A face and the pixels around it.
 
     picture: size of the whole picture. The window reaches at least a third of the face's size
-    beyond its box where the picture does; its numbers are those of the file (target) or sRGB
-    (source).
+    beyond its box where the picture does; its numbers, the source's too, are those that
+    the target is fused in: of its own RGB profile, else sRGB, with 8 or 16 bits.
     """
 
     face: Face

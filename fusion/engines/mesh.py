@@ -119,7 +119,7 @@ class MeshField:
         grid: Over the target's face, in pixels of the target picture.
         shape: 3 x rows x columns: source x and y in pixels of the source picture, opacity.
         lighting: Maps of `light.light_maps`, on every `_LIGHT_EVERY`-th node.
-        source: Pixels around the source's face, sRGB.
+        source: Pixels around the source's face, in the numbers that the target is fused in.
         target: Size of the target picture.
         blend: Its ratio scales the opacity.
     """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.types import Region, Size
+from common.types import Region, Size, separated
 
 coordinates = st.integers(-5000, 5000)
 lengths = st.integers(0, 3000)
@@ -146,3 +146,14 @@ def test_an_empty_region_has_no_blocks_with_pixels() -> None:
 
 def test_a_region_as_the_command_line_prints_it() -> None:
     assert Region(1, 2, 3, 4).as_list() == [1, 2, 3, 4]
+
+
+@given(st.lists(regions, max_size=6))
+def test_separated_regions_cover_all_and_do_not_overlap(given_regions: list[Region]) -> None:
+    found = separated(given_regions)
+    for region in given_regions:
+        assert region.is_empty or any(covers(one, region) for one in found)
+    for index, one in enumerate(found):
+        assert not one.is_empty
+        assert all(one.intersect(other).is_empty for other in found[index + 1 :])
+    assert list(found) == sorted(found, key=lambda one: (one.y, one.x))

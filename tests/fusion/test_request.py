@@ -138,3 +138,9 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         "warnings": ["one"],
     }
     assert "used" not in face_report(face)
+
+
+def test_a_graft_keeps_the_targets_quality() -> None:
+    with pytest.raises(OptionError, match="keeps the target's quality"):
+        Output(Path("o.jpg"), quality=90, graft="always")
+    assert Output(Path("o.jpg"), quality=90).graft == "auto"

@@ -352,6 +352,8 @@ def test_a_turned_jpeg_is_grafted_upright_or_stays_as_it_lies(
     assert done.written == "grafted"
     image = pyvips.Image.new_from_file(str(tmp_path / "out.jpg"))
     assert image.get("orientation") == tag
+    assert [note for note in done.notes if "as it lies in the file" in note] == list(done.notes)
+    assert bool(done.notes) == (tag == 6)
     shown = upright(stored(tmp_path / "out.jpg"), tag)
     assert shown.shape[:2] == (frame.at.height, frame.at.width)
     same = untouched(disc, frame.at)
@@ -367,7 +369,7 @@ def test_a_turned_jpeg_is_grafted_upright_or_stays_as_it_lies(
 def test_what_is_asked_for_decides_how_a_jpeg_is_written(tmp_path: Path, jpegtran: str) -> None:
     target, output = jpeg(tmp_path / "a.jpg", Q=71), tmp_path / "out.jpg"
     assert deliver(target, output)[0].written == "grafted"
-    assert deliver(target, output, graft="always", quality=50)[0].written == "grafted"
+    assert deliver(target, output, graft="always")[0].written == "grafted"
     for given in ({"graft": "never"}, {"quality": 90}, {"resolution": "75x55"}):
         done, _, _ = deliver(target, output, **given)  # type: ignore[arg-type]
         assert done == Delivered("encoded")
@@ -409,19 +411,29 @@ def test_without_jpegtran_the_picture_is_encoded_and_the_package_named(
         deliver(target, tmp_path / "x.jpg", graft="always")
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "#!/bin/sh\necho 'it will not' >&2\nexit 1\n",
+        "#!/no/such/interpreter\n",
+        "#!/bin/sh\necho 'Insufficient memory (case 4)' >&2\nexit 1\n",
+        "#!/bin/sh\nkill -9 $$\n",
+    ],
+    ids=["fails", "does not start", "out of memory", "killed"],
+)
 def test_a_graft_that_fails_becomes_an_encoding_that_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     program = tmp_path / "bin" / "jpegtran"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho 'it will not' >&2\nexit 1\n", encoding="utf-8")
+    program.write_text(script, encoding="utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     target, output = jpeg(tmp_path / "a.jpg", Q=71), tmp_path / "out.jpg"
     done, _, _ = deliver(target, output)
     assert done.written == "encoded"
     assert "it could not be grafted" in done.warnings[0]
-    with pytest.raises(delivery_module.GraftError):
+    with pytest.raises((delivery_module.GraftError, MemoryLimitError)):
         deliver(target, tmp_path / "x.jpg", graft="always")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "bin", "out.jpg"]
 

@@ -14,6 +14,7 @@ from preprocess.auto_resolution import (
     choose_resolution,
     working_set_mb,
 )
+from preprocess.frame import plan_frame
 from preprocess.resolution import FITS, ORIGINAL, TIERS, Resolution, output_size
 
 PLENTY = 100_000.0
@@ -73,7 +74,16 @@ def test_the_limit_of_megapixels_is_kept() -> None:
     assert choose_resolution(size, faces, PLENTY, 16.7).resolution == Resolution(2048)
     chosen = choose_resolution(size, faces, PLENTY, 3)
     assert chosen.resolution == ORIGINAL
-    assert chosen.reason == ("auto chose original: the limit of megapixels allows no larger tier")
+    assert chosen.reason == ("auto chose original: the limits of size allow no larger tier")
+
+
+def test_a_crop_out_of_a_ribbon_is_not_enlarged_beyond_what_is_possible() -> None:
+    """150 rows to 512 would make 68 266 columns of 20 000."""
+    chosen = choose_resolution(Size(20_000, 150), [(100, 900)], PLENTY, 390, "crop")
+    assert chosen.resolution == ORIGINAL
+    assert chosen.reason == "auto chose original: the limits of size allow no larger tier"
+    chosen = choose_resolution(Size(19_000, 150), [(100, 900)], PLENTY, 390, "crop")
+    assert chosen.resolution == Resolution(512)
 
 
 def test_little_memory_makes_it_smaller() -> None:
@@ -111,6 +121,7 @@ def test_any_choice_is_possible_and_never_enlarges_beyond_four_times(
 ) -> None:
     chosen = choose_resolution(size, faces, free_mb, 390, fit)
     at = output_size(size, chosen.resolution, 390, fit)
+    assert plan_frame(size, chosen.resolution, fit, [], 390).size == at
     assert chosen.reason.startswith(f"auto chose {chosen.resolution}")
     assert chosen.resolution == ORIGINAL or chosen.resolution.tier in TIERS
     assert at.longer <= max(4096, size.longer)

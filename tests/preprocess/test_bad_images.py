@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from common.errors import (
+    DiskFullError,
     FileMissingError,
     ImageSizeError,
+    MemoryLimitError,
     OutputError,
     StudioError,
     UnreadableImageError,
@@ -22,6 +26,7 @@ from common.errors import (
 from common.types import Region, Size
 from preprocess.image_file import ImageFile
 from preprocess.image_format import ACCEPTED
+from preprocess.libvips import reading
 from tests.preprocess.pictures import bare_png, encoded, photo
 from tests.preprocess.renditions import write
 
@@ -223,6 +228,70 @@ def test_half_a_file(tmp_path: Path, kind: str, options: dict[str, bool]) -> Non
         with pytest.raises(UnreadableImageError, match=r"half\.jpg is damaged or incomplete"):
             attempt()
     assert set(tmp_path.iterdir()) == before
+
+
+def failure(path: Path, words: str = "") -> StudioError:
+    """What comes of a failure of libvips, without its words unless some are given."""
+    pyvips.Error("")  # empties the buffer of words, which another failure may have filled
+    with pytest.raises(StudioError) as caught, reading(path):
+        raise pyvips.Error("unable to call pngload", words)
+    assert path.name in caught.value.message
+    return caught.value
+
+
+def test_a_failure_without_words_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    error = failure(path)
+    assert type(error) is UnreadableImageError
+    assert "damaged or incomplete, or memory or disk space ran out" in error.message
+    assert "is damaged" in failure(path, "pngload: bad chunk").message
+    with pytest.raises(UnreadableImageError, match=r"a\.png is damaged or"), reading(path):
+        raise pyvips.Error("tiff: the file ends before 99")  # our own have theirs in front
+
+    usage = type("Usage", (), {"free": 1000})()
+    with monkeypatch.context() as patch:
+        patch.setattr("preprocess.libvips.shutil.disk_usage", lambda _: usage)
+        assert type(failure(path)) is DiskFullError
+        assert type(failure(path, "pngload: bad chunk")) is UnreadableImageError
+    with monkeypatch.context() as patch:
+        memory = type("Memory", (), {"available": 1000})()
+        patch.setattr("psutil.virtual_memory", lambda: memory)
+        assert type(failure(path)) is MemoryLimitError
+        assert type(failure(path, "pngload: bad chunk")) is UnreadableImageError
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+        assert type(failure(path)) is UnreadableImageError
+
+
+def test_words_that_another_thread_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told however often pyvips empties the buffer of words meanwhile."""
+    usage = type("Usage", (), {"free": 1000})()
+    monkeypatch.setattr("preprocess.libvips.shutil.disk_usage", lambda _: usage)
+    path = tmp_path / "a.png"
+    picture, done = pyvips.Image.black(8, 8), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            picture.crop  # noqa: B018 - looking is enough to empty it
+
+    def fail() -> StudioError:
+        with pytest.raises(StudioError) as caught, reading(path):
+            pyvips.Image.new_from_memory(bytes(48), 4, 4, 3, "uchar").write_to_file(
+                str(tmp_path / "none" / "a.raw")
+            )
+        return caught.value
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        found = [fail() for _ in range(200)]
+    finally:
+        done.set()
+        thread.join()
+    for error in found:
+        assert type(error) is DiskFullError or "is damaged or incomplete;" in error.message
 
 
 def test_damage_in_the_middle_of_a_png(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,39 @@ def test_changed_inks_look_as_wanted(printed: tuple[Pixels, Pixels], profile: st
     before = np.abs(colours.astype(int) - wanted).mean()
     after = np.abs(seen - wanted).mean()
     assert after < before / 20  # measured 0.17 after 9.7
+
+
+def renamed(profile: bytes, tag: bytes) -> bytes:
+    """A profile that lacks a table, here by another name."""
+    assert profile.count(tag) == 1
+    return profile.replace(tag, b"gone")
+
+
+@pytest.mark.parametrize("tags", [[b"B2A0", b"B2A1", b"B2A2"], [b"A2B0", b"A2B1", b"A2B2"]])
+def test_what_a_profile_lacks_is_taken_from_the_usual_one(
+    printed: tuple[Pixels, Pixels], tags: list[bytes]
+) -> None:
+    profile = profile_of("cmyk")
+    for tag in tags:
+        profile = renamed(profile, tag)
+    stored, colours = printed
+    for blob in (profile, profile[:700]):
+        result = cmyk_patch(stored, colours, 255 - colours, blob)
+        assert np.array_equal(result, cmyk_patch(stored, colours, 255 - colours, None))
+
+
+def test_large_patches_on_inks_take_little_memory() -> None:
+    shape = (1500, 2000)  # three times as many pixels as would fit at once in what is allowed
+    stored = np.zeros((*shape, 4), np.uint8)
+    before, after = np.full((*shape, 3), 250, np.uint8), np.full((*shape, 3), 200, np.uint8)
+    cmyk_patch(stored[:1], before[:1], after[:1], None)  # prepares the transforms
+    tracemalloc.start()
+    result = cmyk_patch(stored, before, after, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.ptp(result, axis=(0, 1)).max() == 0  # no seams
+    assert result[0, 0].max() > 0
+    assert peak - result.nbytes < 34e6  # measured 28: a dozen arrays of a piece
 
 
 def test_a_file_of_inks_gets_the_colours_that_were_meant(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from PIL import Image, ImageCms
 
 from common.errors import ImageSizeError, OutputError, UnreadableImageError, UnsupportedFormatError
 from common.types import Size
+from preprocess import tiff
 from preprocess.image_source import Header, load, read_header, read_profile, reading
 from preprocess.image_write import (
     Encoding,
@@ -222,6 +223,42 @@ def test_reduced_versions_are_no_pages(tmp_path: Path) -> None:
     as_vips(photo(600, 400)).tiffsave(str(tmp_path / "a.tif"), pyramid=True, tile=True)
     assert pyvips.Image.new_from_file(str(tmp_path / "a.tif")).get("n-pages") > 1
     assert header_of(tmp_path / "a.tif").warnings == ()
+
+
+def break_entry(path: Path, directory: int, tag: int, into: int) -> None:
+    """Make a tag of a TIFF another one whose values lie far behind the end of the file."""
+    data = bytearray(path.read_bytes())
+    entry = tiff.directories(io.BytesIO(data))[directory].entries[tag]
+    where = data.index(entry.raw)
+    struct.pack_into("<HHII", data, where, into, 4, 2, 2**31)
+    path.write_bytes(data)
+
+
+def test_a_second_page_that_is_damaged_counts_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    page = photo(64, 48)
+    with tifffile.TiffWriter(path, byteorder="<") as file:
+        file.write(page, photometric="rgb", metadata=None)
+        file.write(page[:24, :32], photometric="rgb", metadata=None, subfiletype=1)
+    assert header_of(path).warnings == ()
+    break_entry(path, 1, tiff.SUBFILE, tiff.SUBFILE)
+    (warning,) = header_of(path).warnings
+    assert warning == f"{path} has 2 pages; the first one is used"
+    assert np.array_equal(pixels_of(path), page)
+
+
+@pytest.mark.parametrize("tag", [tiff.EXIF, tiff.GPS])
+def test_a_broken_pointer_costs_a_tiff_its_exif_data_alone(tmp_path: Path, tag: int) -> None:
+    path = tmp_path / "a.tif"
+    tags = [(34_700, 4, 1, 8, True), (270, 2, 0, "on the pier", True)]
+    with tifffile.TiffWriter(path, byteorder="<") as file:
+        file.write(photo(64, 48), photometric="rgb", metadata=None, extratags=tags)
+    break_entry(path, 0, 34_700, tag)  # tifffile writes no pointers
+    assert np.array_equal(pixels_of(path), photo(64, 48))
+    image = load(path, "tiff")
+    assert image.get("exif-ifd0-ImageDescription").startswith("on the pier")
+    convert(path, tmp_path / "out.tif")
+    assert np.array_equal(pixels_of(tmp_path / "out.tif"), photo(64, 48))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import pyvips
 from PIL import Image, ImageCms, ImageOps
 
+from common.errors import FileMissingError
 from common.types import Region, Size
 from preprocess.image_file import ImageFile
 from tests.preprocess.pictures import Pixels, as_vips, encoded, photo, save_png
@@ -310,3 +313,45 @@ def test_regions_outside_are_refused(tmp_path: Path) -> None:
             image.read_srgb(region, Size(40, 30))
     with pytest.raises(ValueError, match="overlap"):
         next(image.strips(image.size, 10, 10))
+
+
+def test_a_copy_that_fails_is_told(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png", photo(40, 30))
+    image = open_file(tmp_path / "a.png")
+    image.copy_to(tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(FileMissingError, match=r"a\.png cannot be read"):
+        image.copy_to(tmp_path / "c.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
+
+
+FULL = """
+import resource, signal, sys
+import subprocess
+import sys
+from pathlib import Path
+from common.errors import DiskFullError
+from preprocess.image_file import ImageFile
+image = ImageFile.open(Path(sys.argv[1]), max_megapixels=390)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    image.copy_to(Path(sys.argv[2]))
+except DiskFullError as error:
+    print(error.message)
+"""
+
+
+def test_a_copy_onto_a_full_disk_is_told(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png", photo(40, 30))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "a.png"), str(tmp_path / "b.png")],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "the disk is full" in done.stdout
+    assert "b.png" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

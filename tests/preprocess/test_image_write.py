@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import stat
@@ -26,7 +27,7 @@ from common.errors import (
 from common.progress import Progress
 from common.types import Region, Size
 from preprocess.image_file import ImageFile, Patch, check_output, output_format
-from preprocess.image_write import replacing
+from preprocess.image_write import Encoding, encode, replacing
 from tests.preprocess.pictures import (
     Pixels,
     as_vips,
@@ -253,7 +254,8 @@ def test_quality_decides_size_and_colour_resolution(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "limit"), [("out.webp", 16_384, 16_383), ("out.jpg", 65_536, 65_535)]
+    ("name", "side", "limit"),
+    [("out.webp", 16_384, 16_383), ("out.jpg", 65_501, 65_500), ("out.avif", 16_385, 16_384)],
 )
 def test_sides_that_a_format_cannot_hold(tmp_path: Path, name: str, side: int, limit: int) -> None:
     image = open_file(save_png(tmp_path / "a.png", photo(64, 48)))
@@ -263,9 +265,24 @@ def test_sides_that_a_format_cannot_hold(tmp_path: Path, name: str, side: int, l
         assert name in caught.value.message
         with pytest.raises(OutputError, match=f"at most {limit}"):
             check_output(tmp_path / name, at)
-    check_output(tmp_path / name, Size(limit, limit))
+    check_output(tmp_path / name, Size(limit, 48))
     check_output(tmp_path / "out.png", Size(side, side))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(("name", "limit"), [("a.jpg", 65_500), ("a.webp", 16_383)])
+def test_the_longest_sides_are_those_of_the_encoders(tmp_path: Path, name: str, limit: int) -> None:
+    kind = output_format(Path(name))
+    encode(as_vips(np.zeros((16, limit, 3), np.uint8)), kind, tmp_path / name, Encoding())
+    assert load_pixels(tmp_path / name).shape == (16, limit, 3)
+    with pytest.raises(pyvips.Error):
+        encode(as_vips(np.zeros((16, limit + 1, 3), np.uint8)), kind, tmp_path / name, Encoding())
+
+
+def test_avif_takes_no_longer_side(tmp_path: Path) -> None:
+    """Only the refusal: the longest possible side takes seconds to encode."""
+    with pytest.raises(pyvips.Error, match="too large"):
+        encode(as_vips(np.zeros((16, 16_385, 3), np.uint8)), "avif", tmp_path / "a", Encoding())
 
 
 # --- metadata -------------------------------------------------------------------------------
@@ -594,3 +611,46 @@ def test_two_threads_write_the_same_bytes(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len({output.read_bytes() for output in outputs}) == 1
+
+
+THREADS = """
+import os, sys
+from pathlib import Path
+os.environ["VIPS_CONCURRENCY"] = sys.argv[2]
+from preprocess.image_file import ImageFile
+from tests.preprocess.renditions import write
+folder = Path(sys.argv[1])
+image = ImageFile.open(folder / "a.png", max_megapixels=9)
+write(image, folder / f"{sys.argv[2]}.avif", quality=60)
+"""
+
+
+def test_an_avif_does_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png", photo(700, 500))
+    for threads in ("1", "3"):
+        subprocess.run(
+            [sys.executable, "-c", THREADS, str(tmp_path), threads], cwd=ROOT, check=True
+        )
+    assert (tmp_path / "1.avif").read_bytes() == (tmp_path / "3.avif").read_bytes()
+
+
+def test_what_a_killed_program_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    image = open_file(save_png(tmp_path / "a.png", photo(40, 30)))
+    left, fresh, held, other = (
+        tmp_path / name
+        for name in (
+            ".part-0123456789abcdef.png",
+            ".part-0123456789abcde0.png",
+            ".part-0123456789abcde1.png",
+            ".part-a-name.png",
+        )
+    )
+    for path in (left, fresh, held, other):
+        path.write_bytes(b"half a picture")
+        os.utime(path, (1e9, 1e9))
+    os.utime(fresh)
+    with held.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write(image, tmp_path / "out.png")
+    names_left = sorted(path.name for path in tmp_path.iterdir())
+    assert names_left == sorted(["a.png", "out.png", fresh.name, held.name, other.name])

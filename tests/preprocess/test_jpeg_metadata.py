@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from common.errors import FileMissingError
 from common.progress import Progress
 from common.types import Region
 from preprocess.image_source import Orientation
@@ -25,12 +26,15 @@ from preprocess.jpeg_metadata import (
     CREDENTIALS_LEFT_OUT,
     FOLLOWING_LEFT_OUT,
     INSIDE_LEFT_OUT,
+    MORE_LEFT_OUT,
     Kept,
     Segment,
+    _upright_xmp,
+    _without_previews,
     clean_exif,
+    clean_xmp,
     keep_segments,
-    upright_xmp,
-    without_previews,
+    lost_by_encoding,
 )
 from tests.preprocess.jpegs import jpeg, with_segments
 from tests.preprocess.pictures import photo
@@ -292,7 +296,7 @@ def test_credentials_go_with_one_sentence() -> None:
     ],
 )
 def test_the_orientation_that_xmp_repeats(packet: bytes, expected: bytes) -> None:
-    assert upright_xmp(packet) == expected
+    assert _upright_xmp(packet) == expected
     assert kept((APP1, XMP + packet), turn=TURNED) == ([(APP1, XMP + expected)], ())
     assert kept((APP1, XMP + packet)) == ([(APP1, XMP + packet)], ())
 
@@ -300,14 +304,14 @@ def test_the_orientation_that_xmp_repeats(packet: bytes, expected: bytes) -> Non
 @pytest.mark.parametrize("name", [b"xmp:Thumbnails", b"xap:Thumbnails"])
 def test_previews_in_xmp(name: bytes) -> None:
     preview = b"<" + name + b">\n<rdf:Alt>old</rdf:Alt></" + name + b">"
-    assert without_previews(b"<a/>" + preview + b"<b/>" + preview + b"<c/>") == b"<a/><b/><c/>"
-    assert without_previews(b"<a/><" + name + b"/><b/>") == b"<a/><b/>"
-    assert without_previews(b"<a/><" + name + b"><b/>") == b"<a/><" + name + b"><b/>"
+    assert _without_previews(b"<a/>" + preview + b"<b/>" + preview + b"<c/>") == b"<a/><b/><c/>"
+    assert _without_previews(b"<a/><" + name + b"/><b/>") == b"<a/><b/>"
+    assert _without_previews(b"<a/><" + name + b"><b/>") == b"<a/><" + name + b"><b/>"
 
 
 def test_many_openings_in_xmp_take_no_time() -> None:
     packet = b"<xmp:Thumbnails " * 200_000
-    assert without_previews(packet) == packet
+    assert _without_previews(packet) == packet
 
 
 def test_xmp_of_a_motion_photo_and_of_a_gain_map() -> None:
@@ -332,6 +336,63 @@ def test_a_picture_in_the_extension_of_xmp() -> None:
     expected = ([(APP1, XMP + b'<a b="1"/>')], (INSIDE_LEFT_OUT,))
     assert kept(main, *chunks) == expected
     assert kept(main, *reversed(chunks)) == expected
+
+
+def test_xmp_of_a_picture_that_was_encoded_anew() -> None:
+    packet = (
+        b'<rdf:Description tiff:Orientation="6" GCamera:MicroVideo="1" hdrgm:Version=\'1.0\' '
+        b'xmpNote:HasExtendedXMP="0123" xmp:Rating="4"><xmp:Thumbnails>old</xmp:Thumbnails>'
+        b"<hdrgm:GainMapMax><rdf:Seq><rdf:li>2</rdf:li></rdf:Seq></hdrgm:GainMapMax>"
+        b"<GCamera:MotionPhoto>1</GCamera:MotionPhoto><hdrgm:Version>1.0</hdrgm:Version>"
+        b"<GCamera:MotionPhotoVersion>1</GCamera:MotionPhotoVersion><dc:source>a</dc:source>"
+        b"<GContainer:Directory><rdf:Seq/></GContainer:Directory></rdf:Description>"
+    )
+    assert clean_xmp(packet) == (
+        b'<rdf:Description tiff:Orientation="1" xmp:Rating="4"><dc:source>a</dc:source>'
+        b"</rdf:Description>"
+    )
+    plain = b'<rdf:Description dc:hdrgm="a" xmp:Rating="4"><hdrgmx:Version/></rdf:Description>'
+    assert clean_xmp(plain) == plain
+
+
+# --- what encoding leaves out ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("segments", "behind", "expected"),
+    [
+        ([(COM, b"a"), (APP1, XMP + b"<a/>")], b"", ()),
+        ([], b"\0\0\r\n", ()),
+        ([(APP2, b"MPF\0II*\0")], b"", ()),
+        ([], PREVIEW, (FOLLOWING_LEFT_OUT,)),
+        ([(APP1, MORE_XMP + b'<a GImage:Data="/9j/"/>')], b"", (INSIDE_LEFT_OUT,)),
+        (
+            [(APP11, b"JP\0\1"), (APP1, MORE_XMP + b"<a/>"), (APP11, b"JP\0\2")],
+            b"\0\0\0\x18ftypmp42",
+            (FOLLOWING_LEFT_OUT, MORE_LEFT_OUT, CREDENTIALS_LEFT_OUT),
+        ),
+    ],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_what_encoding_a_jpeg_anew_loses(
+    tmp_path: Path,
+    segments: list[Segment],
+    behind: bytes,
+    expected: tuple[str, ...],
+    progressive: bool,
+) -> None:
+    path = tmp_path / "a.jpg"
+    data = jpeg(photo(64, 48), progressive=progressive)
+    path.write_bytes(with_segments(data, segments) + behind)
+    assert lost_by_encoding(path) == expected
+
+
+def test_a_jpeg_without_an_end_is_left_to_its_decoder(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(with_segments(jpeg(photo(64, 48)), [(APP11, b"JP\0\1")])[:-300])
+    assert lost_by_encoding(path) == ()
+    with pytest.raises(FileMissingError):
+        lost_by_encoding(tmp_path / "b.jpg")
 
 
 # --- whole files ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from common.types import Region, Size
 from preprocess import image_pipeline
 from preprocess.image_file import ImageFile, Patch
 from preprocess.image_source import Orientation
-from preprocess.rendition import turned, upright_region
 from preprocess.scratch import Scratch
-from tests.preprocess.pictures import Pixels, load_pixels, photo, save_png
+from tests.preprocess.pictures import Pixels, encoded, load_pixels, photo, save_png
 from tests.preprocess.renditions import Change, laid, rendered, write
 
 ORIENTATIONS = range(1, 9)
@@ -32,18 +32,6 @@ def colours(pixels: Pixels) -> Pixels:
 
 
 # --- orientation ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_stored_and_upright_regions_are_each_others_way_back(orientation: int) -> None:
-    turn, upright = Orientation.from_exif(orientation), Size(90, 70)
-    region = Region(11, 5, 30, 20)
-    stored = turn.stored_region(region, upright)
-    assert upright_region(turn, stored, upright) == region
-    picture = np.arange(90 * 70).reshape(*((90, 70) if turn.swap else (70, 90)))[..., None]
-    whole = turned(picture, turn)
-    part = picture[stored.within(Region(0, 0, 0, 0))]
-    assert np.array_equal(turned(part, turn), whole[region.within(Region(0, 0, 0, 0))])
 
 
 @pytest.mark.parametrize("rows", [7, 32, 1000])
@@ -162,6 +150,24 @@ def test_parts_that_are_not_needed_are_dropped(tmp_path: Path, loads: list[Path]
     assert len(loads) == 1
 
 
+def test_many_parts_are_read_in_one_pass_though_threads_are_kept_waiting(tmp_path: Path) -> None:
+    """Other work keeps libvips' threads waiting; rows that one needs must not be gone then."""
+    pixels = photo(3000, 2600)
+    (tmp_path / "a.jpg").write_bytes(encoded(pixels, "JPEG", quality=90))
+    image = open_file(tmp_path / "a.jpg")
+    regions = [Region(x, y, 120, 130) for y in range(0, 2400, 170) for x in range(30, 2800, 400)]
+    with ThreadPoolExecutor(6) as threads:
+        busy = [
+            threads.submit(np.sort, np.random.default_rng(n).random(2_000_000)) for n in range(24)
+        ]
+        for scale in (1.0, 0.3):
+            kept = image.keeping(regions, scale)
+            window = kept.view(regions[-1], scale)
+            assert np.array_equal(window.pixels, image.view(regions[-1], scale).pixels)
+        for one in busy:
+            one.result()
+
+
 # --- frames -----------------------------------------------------------------------------------
 
 
@@ -242,6 +248,16 @@ def test_an_enlarged_picture_is_the_same_in_strips_and_in_the_file(tmp_path: Pat
     assert np.array_equal(rendered(image, at), whole)
     region = Region(50, 111, 60, 77)
     assert np.array_equal(rendered(image, at, region, 13), whole[region.within(Region(0, 0, 0, 0))])
+
+
+def test_an_edge_does_not_ring_with_or_without_opacity(tmp_path: Path) -> None:
+    pixels = np.full((60, 80, 4), 20, np.uint8)
+    pixels[:, 40:, :3] = 255
+    pixels[..., 3] = 255
+    for channels in (3, 4):
+        image = open_file(save_png(tmp_path / "a.png", pixels[..., :channels]))
+        large = rendered(image, Size(320, 240))
+        assert (large.min(), large.max()) == (20, 255)
 
 
 def test_enlarging_can_be_cancelled(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pictures on disk for one request."""
 
+import errno
 import itertools
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import CancelledError, DiskFullError
+from common.errors import CancelledError, DiskFullError, ResourceError
 from common.progress import Progress
 from common.types import PixelArray, Size
 from preprocess.image_source import vips
@@ -125,6 +126,49 @@ except DiskFullError as error:
     )
     assert "a test needs 7 MB" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def refused() -> ResourceError:
+    with pytest.raises(ResourceError) as caught:
+        Scratch.of_image(vips().Image.black(10, 10, bands=3), "turning x upright")
+    assert "turning x upright" in caught.value.message
+    assert "TMPDIR" in caught.value.message
+    return caught.value
+
+
+def test_a_temporary_folder_that_is_missing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    error = refused()
+    assert not isinstance(error, DiskFullError)
+    assert f"{tmp_path / 'gone'}" in error.message
+    assert os.strerror(errno.ENOENT) in error.message
+
+
+def test_no_temporary_folder_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/no/such/folder"])
+    assert "/no/such/folder" in refused().message
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EMFILE])
+def test_a_temporary_folder_that_cannot_be_written_is_told(
+    code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("preprocess.scratch.tempfile.mkstemp", refuse)
+    error = refused()
+    assert os.strerror(code) in error.message
+    assert str(folder) in error.message
+
+
+def test_the_least_that_is_needed_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type("Usage", (), {"free": 1000})()
+    monkeypatch.setattr("preprocess.scratch.shutil.disk_usage", lambda _: usage)
+    assert "needs 1 MB" in refused().message
 
 
 def test_cancelling_ends_the_writing(folder: Path) -> None:

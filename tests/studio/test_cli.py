@@ -295,6 +295,34 @@ def poster(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
+SIGNALLED = """
+import os, signal, sys
+from common import settings
+from studio import cli
+number = int(sys.argv.pop(1))
+def interrupted(*_):
+    os.kill(os.getpid(), number)
+    raise AssertionError("a signal before the work begins must end the command")
+settings.load_settings = interrupted
+sys.exit(cli._start())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_the_work_begins_is_one_line_too(number: signal.Signals) -> None:
+    files = ["--target", "t.jpg", "--source", "s.jpg", "--output", "o.jpg"]
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, str(int(number)), "fuse", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.count("\n") == 1
+    assert json.loads(done.stderr)["error"] == "cancelled"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_nothing_behind(
     poster: Path, portrait: Path, model_directory: Path, tmp_path: Path, number: signal.Signals
