@@ -210,10 +210,10 @@ def _reported(command: Callable[[], Any]) -> int:
 
 def _look_at_headers(files: tuple[Path, ...], settings: Settings) -> None:
     """Refuse what a header tells is unusable before the large libraries are loaded."""
-    from preprocess.image_file import ImageFile
+    from preprocess.image_source import read_header
 
     for file in files:
-        ImageFile.open(file, max_megapixels=settings.limits.max_megapixels)
+        read_header(file, settings.limits.max_megapixels)
 
 
 @contextmanager
