@@ -35,7 +35,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
         OptionError: The number is outside.
     """
     if not low <= value <= high:
-        raise OptionError(f"{name} {value:g} is outside {low:g} to {high:g}")
+        raise OptionError(f"{name} {value:.9g} is outside {low:.9g} to {high:.9g}")
 
 
 @dataclass(frozen=True, slots=True)
