@@ -186,35 +186,26 @@ class ImageFile:
             image, place = self._cut(region, factor)
             return self._window(numbers_for(image, profile, depth), place)
 
-    def read(self, region: Region, at: Size | None = None) -> PixelArray:
-        """The numbers that faces are fused in, as `view`, at an exact size of the picture.
+    def read_srgb(self, region: Region, at: Size | None = None) -> ByteArray:
+        """A region in 8-bit sRGB, as `view_srgb`, at an exact size of the picture.
+
+        The embedded profile is applied (one that is broken is ignored); transparency is laid
+        on mid grey.
 
         Args:
             region: Inside the picture scaled to ``at``, not empty.
             at: The size to which the whole picture is reduced; None for its own.
 
         Returns:
-            H x W x 3 RGB, uint8 or uint16 as `depth` says.
+            H x W x 3 RGB, uint8.
 
         Raises:
             UnreadableImageError: The pixel data are damaged or end before the region does.
             MemoryLimitError: Memory ran out.
         """
         at = at or self.size
-        _check_inside(region, at)
-        with reading(self.path):
-            image = stored_numbers(self.header, at)
-            crop = _crop(image, self.header.orientation.stored_region(region, at))
-            return turned(_array(working_numbers(crop)), self.header.orientation)
-
-    def read_srgb(self, region: Region, at: Size | None = None) -> ByteArray:
-        """A region in 8-bit sRGB; arguments and errors as in `read`.
-
-        The embedded profile is applied (one that is broken is ignored); transparency is laid
-        on mid grey.
-        """
-        at = at or self.size
-        _check_inside(region, at)
+        if region.is_empty or region.clip(at) != region:
+            raise ValueError(f"{region} is empty or lies outside {at}")
         with reading(self.path):
             image = stored_numbers(self.header, at)
             crop = _crop(image, self.header.orientation.stored_region(region, at))
@@ -313,11 +304,6 @@ class ImageFile:
 def _scaled(region: Region, size: Size, at: Size) -> Region:
     region = region.clip(size)
     return region.scale(at.width / size.width, at.height / size.height).clip(at)
-
-
-def _check_inside(region: Region, at: Size) -> None:
-    if region.is_empty or region.clip(at) != region:
-        raise ValueError(f"{region} is empty or lies outside {at}")
 
 
 def _crop(image: pyvips.Image, region: Region) -> pyvips.Image:

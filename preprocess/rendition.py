@@ -164,6 +164,8 @@ class Rendition(AbstractContextManager["Rendition"]):
             UnreadableImageError: The pixel data are damaged.
             MemoryLimitError: Memory ran out.
         """
+        if region.is_empty or region.clip(self.size) != region:
+            raise ValueError(f"{region} is empty or lies outside {self.size}")
         image, corner = self._source(self.stored_region(region))
         for part in _cut(region, rows, self._header.orientation):
             stored = self.stored_region(part)

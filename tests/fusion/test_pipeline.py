@@ -161,7 +161,7 @@ def test_a_resized_output_is_the_resized_target_outside_the_face(
     run: Run, target_file: Path
 ) -> None:
     result, fused = run(resolution="512")
-    plain = ImageFile.open(target_file, max_megapixels=10).read(
+    plain = ImageFile.open(target_file, max_megapixels=10).read_srgb(
         Region.whole(result.size), result.size
     )
     region = changed(plain, fused)

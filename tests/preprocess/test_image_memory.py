@@ -97,7 +97,7 @@ from pathlib import Path
 from common.errors import MemoryLimitError
 from common.types import Region, Size
 from preprocess.image_file import ImageFile
-from tests.preprocess.renditions import write
+from tests.preprocess.renditions import rendered, write
 
 os.environ["VIPS_CONCURRENCY"] = "1"
 folder = Path(sys.argv[1])
@@ -109,7 +109,7 @@ pages = int(Path("/proc/self/statm").read_text().split()[0])
 limit = pages * resource.getpagesize() + 300 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for attempt in (
-    lambda: image.read(Region(0, 0, 16, 16)),
+    lambda: rendered(image, image.size, Region(0, 0, 16, 16)),
     lambda: list(image.strips(Size(64, 64), 16, 0)),
     lambda: write(image, folder / "out.png", at=Size(64, 64)),
 ):
@@ -147,7 +147,7 @@ from pathlib import Path
 import preprocess.image_pipeline
 from common.errors import DiskFullError
 from preprocess.image_file import ImageFile
-from tests.preprocess.renditions import write
+from tests.preprocess.renditions import rendered, write
 
 preprocess.image_pipeline._HELD_IN_MEMORY = 1000
 folder = Path(sys.argv[1])
