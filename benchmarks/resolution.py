@@ -318,8 +318,16 @@ def plot(cases: Sequence[dict[str, Any]]) -> str:
     }
 
     def panel(title: str, figure: str) -> Panel:
+        # A program may have been over before its memory was looked at.
         curves = [
-            Curve(name, [(one["megapixels"], one[key][figure]) for one in sweep if one[key]])
+            Curve(
+                name,
+                [
+                    (one["megapixels"], one[key][figure])
+                    for one in sweep
+                    if one[key] and one[key][figure] > 0
+                ],
+            )
             for key, name in names.items()
         ]
         return Panel(title, "megapixels", curves)

@@ -53,7 +53,8 @@ class _Watch:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._peak = 0
+        # Once at once: on a busy machine a short program may be over before the thread looks.
+        self._peak = sum(map(_resident, _family(pid)))
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
