@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -114,14 +113,9 @@ class Delivery(AbstractContextManager["Delivery"]):
             return 0.0
         return memory_mb(self._header, self._job.regions, self._job.target.header.orientation)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._graft is not None:
-            self._graft.__exit__(kind, error, trace)
+            self._graft.__exit__()
 
     def write(self, base: Rendition, patches: Sequence[Patch], progress: Progress) -> Delivered:
         """Write the output, complete or not at all.
@@ -150,7 +144,7 @@ class Delivery(AbstractContextManager["Delivery"]):
                 if self._wishes.graft == "always":
                     raise
                 reason = _failed(error)
-                self._graft.__exit__(None, None, None)  # its memory is wanted now
+                self._graft.__exit__()  # its memory is wanted now
         window, quality = job.frame.window, self._wishes.quality
         lost = base.write(output, window, patches, quality, progress)
         if self._header is None or reason is None:

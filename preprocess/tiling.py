@@ -333,7 +333,7 @@ def run_tiles(
             # The error itself is dropped: its frames hold the arrays for which there is no room.
             failed.append(_longer(tile))
             return False
-        except BaseException:
+        except BaseException:  # raised again; the tiles that wait must not begin meanwhile
             stopped.set()
             raise
         return True
