@@ -32,7 +32,7 @@ from benchmarks.measuring.report import add_json_option, number, table, write_re
 from benchmarks.measuring.studio_runs import RecordingEngine, Studio, timed
 from common.progress import Progress
 from common.settings import load_settings
-from common.types import FloatArray
+from common.types import FloatArray, Region
 from fusion import field as fields
 from fusion.engines.mesh import MeshEngine
 from fusion.pipeline import Pipeline
@@ -91,12 +91,12 @@ def measure_blocks(pair: Pair, scratch: Path) -> list[dict[str, Any]]:
     if field is None:
         raise RuntimeError("the engine was never asked for a field")
     region = field.bounds(size)
-    tile = studio.pixels(pair.target, region).astype(np.float32) / np.float32(255)
+    under = fields.Backdrop(studio.pixels(pair.target), Region.whole(size))
     usual, rows = fields.BLOCK, []
     try:
         for side in BLOCK_SIDES:
             fields.BLOCK = side
-            costs = [timed(lambda: field.render(tile, region, size)) for _ in range(REPEATS)]
+            costs = [timed(lambda: field.render(under, region, size)) for _ in range(REPEATS)]
             best = min(cost.cpu for cost in costs)
             rows.append({"side": side, "megapixels_per_cpu_s": region.pixels / 1e6 / best})
     finally:
@@ -198,7 +198,7 @@ def fuse_often(pair: Pair, output: Path, gives_back: bool) -> float:
         finder = FaceFinder(model_directory(settings.models.directory))
         pipeline = Pipeline(finder, settings.limits.max_megapixels)
     for _ in range(FUSIONS):
-        request = FusionRequest(pair.target, pair.source, Output(output), Blend(1.0))
+        request = FusionRequest(pair.target, (pair.source,), Output(output), Blend(1.0))
         pipeline.run(request, MeshEngine(), Progress())
     resident: int = psutil.Process().memory_info().rss
     return resident / 2**20

@@ -1,7 +1,8 @@
 """Fuses pairs of portraits and lays source, target and result side by side, to be looked at.
 
 Usage: ./run.sh bench contact_sheet --faces FOLDER --out sheet.png [--pairs TARGET:SOURCE ...]
-       [--ratio R] [--crops] [--json FILE]
+       [--ratio R] [--mode M] [--shape S] [--expression target|source] [--no-keep-glasses]
+       [--crops] [--json FILE]
 
 Each row is one pair; with --crops, squares of the result at its own pixels follow: eyes,
 mouth, hairline and jaw. More pairs than fit on one picture go to sheet-2.png and so on.
@@ -12,13 +13,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.measuring.blend_options import add_blend_options, blend_of
 from benchmarks.measuring.portraits import (
     Pair,
     add_faces_option,
@@ -29,7 +32,7 @@ from benchmarks.measuring.portraits import (
 from benchmarks.measuring.report import add_json_option, table, write_report
 from benchmarks.measuring.studio_runs import Studio
 from common.types import ByteArray, Face, FloatArray, Region, Size
-from fusion.request import FusionResult
+from fusion.request import Blend, FusionResult
 from preprocess import face_topology as topology
 
 FRONTAL = ("a_front", "b_front", "d_front", "f_front")
@@ -54,29 +57,30 @@ def main() -> None:
     add_faces_option(parser)
     parser.add_argument("--out", type=Path, required=True, help="the sheet, a .png file")
     add_pairs_option(parser, "the fourteen of the project's own review")
-    parser.add_argument("--ratio", type=float, default=1.0, help="fusion ratio (default 1)")
+    add_blend_options(parser)
     parser.add_argument("--crops", action="store_true", help="add details at 100 %%")
     add_json_option(parser)
     options = parser.parse_args()
     folder = require_folder(parser, options.faces)
     pairs = parse_pairs(folder, options.pairs or PAIRS)
-    rows, runs = make_rows(pairs, options.ratio, options.crops)
+    studio = Studio()
+    blend = blend_of(options, studio.settings)
+    rows, runs = make_rows(studio, pairs, blend, options.crops)
     files = write_pages(rows, options.out)
     print(table(("pair", "size", "seconds", "warnings"), [cells(run) for run in runs]))
     print("\n".join(str(file) for file in files))
-    write_report(options.json, "contact_sheet", {"ratio": options.ratio, "pairs": runs})
+    write_report(options.json, "contact_sheet", {"blend": asdict(blend), "pairs": runs})
 
 
 def make_rows(
-    pairs: Sequence[Pair], ratio: float, crops: bool
+    studio: Studio, pairs: Sequence[Pair], blend: Blend, crops: bool
 ) -> tuple[list[Image.Image], list[dict[str, Any]]]:
     """Fuse every pair; answers a picture and the figures of each."""
-    studio = Studio()
     rows, runs = [], []
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "result.png"
         for pair in pairs:
-            result = studio.fuse(pair.target, pair.source, output, ratio=ratio)
+            result = studio.fuse(pair.target, pair.source, output, blend=blend)
             rows.append(row(studio, pair, result, crops))
             runs.append({"pair": str(pair), **result.as_dict(), "output": None})
     return rows, runs
@@ -84,23 +88,60 @@ def make_rows(
 
 def row(studio: Studio, pair: Pair, result: FusionResult, crops: bool) -> Image.Image:
     """One pair: three heads under their names, and four details when wanted."""
+    target = next(face for face, used in result.faces if used)
+    source, before, after = (
+        _File(studio, file) for file in (pair.source, pair.target, result.request.output.path)
+    )
+    heads = (
+        (f"source {pair.source.stem}", source, studio.portrait_face(pair.source)),
+        (f"target {pair.target.stem}", before, target),
+        (f"result {result.size}, {result.seconds['total']:.2f} s", after, target),
+    )
+    return layout(heads, details(target) if crops else [])
+
+
+class Shown(Protocol):
+    """A picture that parts are cut from."""
+
+    @property
+    def size(self) -> Size: ...
+
+    def read(self, region: Region) -> ByteArray:
+        """H x W x 3 uint8 sRGB of a region inside the picture."""
+        ...
+
+
+class _File:
+    """A picture in a file."""
+
+    def __init__(self, studio: Studio, file: Path) -> None:
+        self._studio = studio
+        self._file = file
+        self.size = studio.open(file).size
+
+    def read(self, region: Region) -> ByteArray:
+        return np.asarray(self._studio.pixels(self._file, region), np.uint8)
+
+
+def layout(
+    heads: Sequence[tuple[str, Shown, Face]], crops: Sequence[tuple[str, FloatArray]]
+) -> Image.Image:
+    """One row of a sheet.
+
+    Args:
+        heads: Three captions, pictures and faces; the last picture is the result.
+        crops: Four names and places of the result to be shown at its own pixels, or none.
+    """
     height = CAPTION + HEAD + (GAP + CAPTION + CROP if crops else 0)
     picture = Image.new("RGB", (WIDTH, height), BACKGROUND)
-    target = next(face for face, used in result.faces if used)
-    output = result.request.output.path
-    heads = (
-        (f"source {pair.source.stem}", pair.source, studio.portrait_face(pair.source)),
-        (f"target {pair.target.stem}", pair.target, target),
-        (f"result {result.size}, {result.seconds['total']:.2f} s", output, target),
-    )
-    for column, (caption, file, face) in enumerate(heads):
+    for column, (caption, shown, face) in enumerate(heads):
         left = GAP + column * (HEAD + GAP)
-        place(picture, left, 0, caption, head(studio, file, face))
-    if crops:
-        top = CAPTION + HEAD + GAP
-        for column, (name, middle) in enumerate(details(target)):
-            left = GAP + column * (CROP + GAP)
-            place(picture, left, top, f"{name}, 100 %", crop(studio, output, middle))
+        place(picture, left, 0, caption, head(shown, face))
+    result = heads[-1][1]
+    top = CAPTION + HEAD + GAP
+    for column, (name, middle) in enumerate(crops):
+        left = GAP + column * (CROP + GAP)
+        place(picture, left, top, f"{name}, 100 %", crop(result, middle))
     return picture
 
 
@@ -111,16 +152,12 @@ def place(sheet: Image.Image, left: int, top: int, caption: str, pixels: ByteArr
     sheet.paste(Image.fromarray(pixels), (left, top + CAPTION))
 
 
-def head(studio: Studio, file: Path, face: Face) -> ByteArray:
+def head(shown: Shown, face: Face) -> ByteArray:
     """The head in a square of `HEAD` px; what the frame cuts stays dark."""
-    size = studio.open(file).size
     half = round(max(face.box.width, face.box.height) * (0.5 + HEAD_MARGIN))
     x, y = face.box.x + face.box.width // 2, face.box.y + face.box.height // 2
-    square = Region(x - half, y - half, 2 * half, 2 * half)
-    seen = square.clip(size)
-    canvas = np.full((square.height, square.width, 3), BACKGROUND, np.uint8)
-    canvas[seen.within(square)] = studio.pixels(file, seen)
-    method = cv2.INTER_AREA if square.width > HEAD else cv2.INTER_CUBIC
+    canvas = square(shown, Region(x - half, y - half, 2 * half, 2 * half))
+    method = cv2.INTER_AREA if len(canvas) > HEAD else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(canvas, (HEAD, HEAD), interpolation=method), np.uint8)
 
 
@@ -137,13 +174,16 @@ def details(face: Face) -> list[tuple[str, FloatArray]]:
     ]
 
 
-def crop(studio: Studio, file: Path, middle: FloatArray) -> ByteArray:
+def crop(shown: Shown, middle: FloatArray) -> ByteArray:
     """`CROP` x `CROP` unscaled pixels around a point; what the frame cuts stays dark."""
-    size: Size = studio.open(file).size
-    square = Region(int(middle[0]) - CROP // 2, int(middle[1]) - CROP // 2, CROP, CROP)
-    seen = square.clip(size)
-    canvas = np.full((CROP, CROP, 3), BACKGROUND, np.uint8)
-    canvas[seen.within(square)] = studio.pixels(file, seen)
+    return square(shown, Region(int(middle[0]) - CROP // 2, int(middle[1]) - CROP // 2, CROP, CROP))
+
+
+def square(shown: Shown, region: Region) -> ByteArray:
+    """A region that may reach over the frame."""
+    seen = region.clip(shown.size)
+    canvas = np.full((region.height, region.width, 3), BACKGROUND, np.uint8)
+    canvas[seen.within(region)] = shown.read(seen)
     return canvas
 
 

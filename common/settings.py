@@ -48,6 +48,10 @@ class DetectionSettings(Group):
 
 class FusionSettings(Group):
     ratio: float = Field(0.6, ge=0, le=1)
+    mode: Literal["normal", "blend", "overlay"] = "normal"
+    shape: float = Field(0.35, ge=0, le=1)
+    expression: Literal["target", "source"] = "target"
+    keep_glasses: bool = True
     engine: Literal["auto", "mesh"] = "auto"
 
 

@@ -14,28 +14,38 @@ from typing import Any
 import cv2
 import numpy as np
 
-from common.errors import MemoryLimitError, NoFaceError, OptionError
+from common.errors import MemoryLimitError, NoFaceError
 from common.progress import Progress
 from common.settings import Settings
-from common.types import Face, Region
+from common.types import Face
 from fusion.advice import warnings_for
-from fusion.engines.base import Engine, FaceView
-from fusion.field import FusionField
+from fusion.engines.base import Engine
+from fusion.field import FusionField, Layer
+from fusion.finishing import FinishedFace, finishing_layers, needs_faces
 from fusion.memory import (
     Budget,
     peak_rss_mb,
     return_large_blocks,
 )
+from fusion.pairing import (
+    Match,
+    View,
+    choose_matches,
+    faces_in_front,
+    laying_order,
+    notes_on_views,
+)
 from fusion.rendering import changing, memory_errors, render
 from fusion.request import (
+    Blend,
     Detection,
-    FaceSelection,
     FusionRequest,
     FusionResult,
     Output,
     check_choice,
     face_report,
 )
+from fusion.views import source_view, surroundings, target_view
 from preprocess.auto_resolution import choose_resolution
 from preprocess.delivery import Delivered, Job, Wishes, plan_delivery
 from preprocess.face_models import model_directory
@@ -46,17 +56,20 @@ from preprocess.libvips import return_free_blocks
 from preprocess.resolution import AUTO, output_size
 
 _STAGES = ("total", "read", "detect", "prepare", "render", "write")
-_VIEW_MARGIN = 0.4  # of the face's size, around its box
-_SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Plan:
-    """What is decided before any pixel of a face is read at full size."""
+    """What is decided before any pixel of a face is read at full size.
+
+    faces: all of the target, the largest first. sources: the pictures of the request; only those
+    that are used hold pixels. matches: in the order asked for.
+    """
 
     target: ImageFile
-    source: ImageFile
-    pairs: tuple[tuple[Face, Face], ...]  # source face, target face
+    faces: tuple[Face, ...]
+    sources: tuple[ImageFile, ...]
+    matches: tuple[Match, ...]
     frame: Frame
     budget: Budget
     notes: tuple[str, ...]
@@ -108,71 +121,102 @@ class Pipeline:
         """
         check_choice("mode", request.blend.mode, engine.capabilities.modes)
         with _memory_errors(), _whole(progress):
-            plan, faces = self._plan(request, progress)
-            fields = []
-            if request.blend.ratio > 0:
-                fields = [
-                    self._prepare(plan, pair, engine, request, progress) for pair in plan.pairs
-                ]
-            delivered = _deliver(plan, request.output, fields, progress)
-        used = {target.index for _, target in plan.pairs}
+            plan = self._plan(request, progress)
+            fields, shown = [], []
+            if request.blend.ratio > 0 or needs_faces(request.finish):
+                for match in laying_order(plan.matches):
+                    fields.append(_prepare(plan, match, engine, request.blend, progress))
+                    shown.append(FinishedFace(fields[-1], surroundings(match.target)))
+            layers = [*fields, *finishing_layers(request.finish, shown, plan.target.size)]
+            delivered = _deliver(plan, request.output, layers, progress)
+        used = {match.target.index for match in plan.matches}
+        read = (plan.target, *(plan.sources[match.view] for match in plan.matches))
         return FusionResult(
             request=request,
             size=plan.frame.size,
             format=output_format(request.output.path),
             engine=engine.capabilities.name,
             device=engine.capabilities.device,
-            faces=tuple((face, face.index in used) for face in faces),
+            faces=tuple((face, face.index in used) for face in plan.faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
             peak_rss_mb=peak_rss_mb() + delivered.extra_mb,
             written=delivered.written,
-            notes=(*plan.notes, *delivered.notes),
-            warnings=(
-                *plan.target.header.warnings,
-                *plan.source.header.warnings,
-                *warnings_for(plan.pairs, plan.source.size, plan.scale),
-                *delivered.warnings,
+            notes=_once(plan.notes, *(field.notes for field in reversed(fields)), delivered.notes),
+            warnings=_once(
+                *(image.header.warnings for image in read),
+                warnings_for(plan.matches, plan.scale),
+                *(field.warnings for field in reversed(fields)),
+                delivered.warnings,
             ),
         )
 
-    def _plan(self, request: FusionRequest, progress: Progress) -> tuple[_Plan, tuple[Face, ...]]:
+    def _plan(self, request: FusionRequest, progress: Progress) -> _Plan:
         budget = Budget.of(request.max_memory_mb)
         output, limit = request.output, self._max_megapixels
         with progress.stage("read"):
-            target, source = (
+            target, *sources = (
                 ImageFile.open(path, max_megapixels=limit)
-                for path in (request.target, request.source)
+                for path in (request.target, *request.sources)
             )
-            for image in (target, source):
+            for image in (target, *sources):
                 _check_decoder(image, budget)
             resolution = output.resolution
             known = None
             if resolution != AUTO:
                 known = output_size(target.size, resolution, limit, output.fit)
             check_output(output.path, known)
-        # Side by side: one decodes while the other's networks run.
-        with progress.stage("detect"), ThreadPoolExecutor(1) as beside:
-            looking = beside.submit(self._find_some, source, "source", request.detection, progress)
-            target, faces = self._find_some(target, "target", request.detection, progress)
-            source, others = looking.result()
-        pairs = _choose(request.faces, faces, others)
-        notes: tuple[str, ...] = ()
+        with progress.stage("detect"):
+            target, faces, sources, views = self._look(target, sources, request.detection, progress)
+        matches = choose_matches(request.faces, faces, views)
+        notes = notes_on_views(matches, views)
         if resolution == AUTO:
-            sizes = [(to.quality.size, of.quality.size) for of, to in pairs]
+            sizes = [(match.target.quality.size, match.source.quality.size) for match in matches]
             choice = choose_resolution(target.size, sizes, budget.spare_mb(), limit, output.fit)
-            resolution, notes = choice.resolution, (choice.reason,)
-        boxes = [face.box for _, face in pairs]
+            resolution, notes = choice.resolution, (choice.reason, *notes)
+        boxes = [match.target.box for match in matches]
         frame = plan_frame(target.size, resolution, output.fit, boxes, limit)
         check_output(output.path, frame.size)
-        plan = _Plan(
+        return _Plan(
             target=target.keeping_only(boxes),
-            source=source.keeping_only([face.box for face, _ in pairs]),
-            pairs=pairs,
+            faces=faces,
+            sources=tuple(
+                source.keeping_only([match.source.box for match in matches if match.view == index])
+                for index, source in enumerate(sources)
+            ),
+            matches=matches,
             frame=frame,
             budget=budget,
             notes=notes,
         )
-        return plan, faces
+
+    def _look(
+        self,
+        target: ImageFile,
+        sources: list[ImageFile],
+        detection: Detection,
+        progress: Progress,
+    ) -> tuple[ImageFile, tuple[Face, ...], list[ImageFile], list[View]]:
+        """Find the faces of all pictures; see `_find_some`.
+
+        A source keeps pixels in memory if it is the only one: which of several will be used is
+        not yet known, and there may be many.
+        """
+        by_path = {source.path: source for source in sources}
+
+        def look(source: ImageFile) -> tuple[ImageFile, View]:
+            seen, faces = self._find_some(source, "source", detection, progress)
+            return seen if len(by_path) == 1 else source, View(source.path, source.size, faces)
+
+        # Side by side: one decodes while the other's networks run.
+        with ThreadPoolExecutor(1) as beside:
+            looking = {path: beside.submit(look, source) for path, source in by_path.items()}
+            try:
+                target, faces = self._find_some(target, "target", detection, progress)
+                found = [looking[source.path].result() for source in sources]
+            finally:
+                for one in looking.values():
+                    one.cancel()
+        return target, faces, [image for image, _ in found], [view for _, view in found]
 
     def _find_some(
         self, image: ImageFile, role: str, detection: Detection, progress: Progress
@@ -195,25 +239,23 @@ class Pipeline:
     ) -> tuple[ImageFile, tuple[Face, ...]]:
         return self._finder.find(image, detection.threshold, detection.min_face, progress)
 
-    def _prepare(
-        self,
-        plan: _Plan,
-        pair: tuple[Face, Face],
-        engine: Engine,
-        request: FusionRequest,
-        progress: Progress,
-    ) -> FusionField:
-        source, target = pair
-        shown = target.quality.size * plan.scale
-        with progress.stage("read"):
-            wanted = engine.capabilities.analysis_px / target.quality.size
-            window = plan.target.view(_surroundings(target), wanted)
-            seen = FaceView(target, window, plan.target.size)
-            wanted = _SOURCE_RESERVE * shown / source.quality.size
-            window = plan.source.view_for(plan.target, _surroundings(source), wanted)
-            given = FaceView(source, window, plan.source.size)
-        with progress.stage("prepare"):
-            return engine.prepare(given, seen, request.blend, progress)
+
+def _prepare(
+    plan: _Plan, match: Match, engine: Engine, blend: Blend, progress: Progress
+) -> FusionField:
+    """Show both faces to the engine."""
+    shown = match.target.quality.size * plan.scale
+    front = faces_in_front(match.target, plan.faces)
+    with progress.stage("read"):
+        seen = target_view(plan.target, match.target, engine.capabilities.analysis_px, front)
+        given = source_view(plan.sources[match.view], match.source, plan.target, shown)
+    with progress.stage("prepare"):
+        return engine.prepare(given, seen, blend, progress)
+
+
+def _once(*groups: Sequence[str]) -> tuple[str, ...]:
+    """All sentences in order, none of them twice."""
+    return tuple(dict.fromkeys(sentence for group in groups for sentence in group))
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -260,39 +302,12 @@ def _check_decoder(image: ImageFile, budget: Budget) -> None:
         )
 
 
-def _choose(
-    selection: FaceSelection, targets: Sequence[Face], sources: Sequence[Face]
-) -> tuple[tuple[Face, Face], ...]:
-    """Pairs of (source face, target face).
-
-    Raises:
-        OptionError: An index that no face has.
-    """
-    if selection.every:
-        return tuple((sources[0], target) for target in targets)
-    chosen = []
-    for source, target in selection.pairs or ((0, 0),):
-        for role, index, faces in (("source", source, sources), ("target", target, targets)):
-            if index >= len(faces):
-                raise OptionError(
-                    f"faces: the {role} picture has no face {index}; it shows {len(faces)}, "
-                    f"numbered from 0 (the largest) to {len(faces) - 1}"
-                )
-        chosen.append((sources[source], targets[target]))
-    return tuple(chosen)
-
-
-def _surroundings(face: Face) -> Region:
-    """A face and what an engine wants to see around it; it may reach over the picture's edge."""
-    return face.box.grow(round(max(face.box.width, face.box.height) * _VIEW_MARGIN))
-
-
 def _deliver(
-    plan: _Plan, output: Output, fields: Sequence[FusionField], progress: Progress
+    plan: _Plan, output: Output, layers: Sequence[Layer], progress: Progress
 ) -> Delivered:
     """Render and write."""
     at, window = plan.frame.at, plan.frame.window.clip(plan.frame.at)
-    regions = changing(fields, at, window)
+    regions = changing(layers, at, window)
     turn = plan.target.header.orientation
     job = Job(plan.target, plan.frame, tuple(turn.stored_region(part, at) for part in regions))
     wishes = Wishes(output.path, output.quality, output.graft)
@@ -301,7 +316,7 @@ def _deliver(
         with progress.stage("read"):
             base = stack.enter_context(plan.target.rendition(at, progress))
         budget = Budget(plan.budget.total_mb - delivery.held_mb)
-        patches = render(base, fields, regions, budget, progress)
+        patches = render(base, layers, regions, budget, progress)
         return_free_blocks()
         with progress.stage("write"):
             return delivery.write(base, patches, progress)

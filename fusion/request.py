@@ -13,7 +13,9 @@ from preprocess.resolution import FITS, ORIGINAL, Resolution
 
 _INDEX_DIGITS = 6  # of the number of a face
 
-MODES = ("normal",)
+MODES = ("normal", "blend", "overlay")
+EXPRESSIONS = ("target", "source")
+SCOPES = ("image", "face")
 GRAFTS = ("auto", "always", "never")
 """auto: where it is possible and its memory fits; always: an error where it is not."""
 
@@ -40,17 +42,19 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class FaceSelection:
-    """Which target faces are replaced, and by which face of the source picture.
+    """Which target faces are replaced, and by which face of the source pictures.
 
     Text form (command line and page): ``largest``; ``all``; target indices ``0,2``; or pairs
-    ``SOURCE:TARGET`` such as ``1:0,0:2``. An index counts faces from the largest, from 0.
+    ``SOURCE:TARGET`` such as ``1:0,0:2``. An index counts faces from the largest, from 0; those
+    of several source pictures are numbered on: all of the first picture, then the second's.
 
-    every: replace every target face. pairs: (source index, target index); empty with
-    ``every`` false means the largest face of both pictures.
+    every: replace every target face. pairs: (source index, target index); a source index of None
+    stands for the largest face of the source picture that suits the target face best. Empty
+    with ``every`` false means that for the largest target face.
     """
 
     every: bool = False
-    pairs: tuple[tuple[int, int], ...] = ()
+    pairs: tuple[tuple[int | None, int], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> FaceSelection:
@@ -64,16 +68,15 @@ class FaceSelection:
             return cls()
         if word == "all":
             return cls(every=True)
-        pairs = []
+        pairs: list[tuple[int | None, int]] = []
         for part in word.split(","):
             source, colon, target = part.strip().rpartition(":")
-            source = source if colon else "0"
-            if not (_is_index(source) and _is_index(target)):
+            if not (_is_index(target) and (_is_index(source) or not colon)):
                 raise OptionError(
                     f"faces {text!r} is not understood; use largest, all, target indices such as "
                     "0,2, or source:target pairs such as 1:0"
                 )
-            pairs.append((int(source), int(target)))
+            pairs.append((int(source) if colon else None, int(target)))
         if len({target for _, target in pairs}) != len(pairs):
             raise OptionError(f"faces {text!r} names a target face twice")
         return cls(pairs=tuple(pairs))
@@ -102,14 +105,48 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """How strongly and how the source is laid over the target."""
+    """How strongly and how the source is laid over the target.
+
+    shape: how far the target's outline and features move toward the source's proportions, 0-1.
+    expression: whose mouth and lids are shown, one of `EXPRESSIONS`. keep_glasses: spectacles
+    that the target wears stay in front of the fused face.
+    """
 
     ratio: float = 0.6
     mode: str = "normal"
+    shape: float = 0.35
+    expression: str = "target"
+    keep_glasses: bool = True
 
     def __post_init__(self) -> None:
         check_range("ratio", self.ratio, 0.0, 1.0)
         check_choice("mode", self.mode, MODES)
+        check_range("shape", self.shape, 0.0, 1.0)
+        check_choice("expression", self.expression, EXPRESSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What is done to the fused picture; at 0 each leaves every number as it is.
+
+    smooth: of skin only, 0-1. brightness, contrast, saturation: -0.5 to 0.5. sharpen: 0-1, its
+    radius grows with the enlargement. scope: whether the last four act on the whole image or
+    on the fused faces alone, one of `SCOPES`.
+    """
+
+    smooth: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    sharpen: float = 0.0
+    scope: str = "image"
+
+    def __post_init__(self) -> None:
+        for name in ("smooth", "sharpen"):
+            check_range(name, getattr(self, name), 0.0, 1.0)
+        for name in ("brightness", "contrast", "saturation"):
+            check_range(name, getattr(self, name), -0.5, 0.5)
+        check_choice("scope", self.scope, SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +178,27 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class FusionRequest:
-    """One fusion: ``source``'s face into ``target``.
+    """One fusion: a face of ``sources`` into ``target``.
 
+    sources: at least one picture. Several are views of one person, of which the best suited is
+    taken for each target face, unless ``faces`` names pairs: then their faces are numbered on
+    from picture to picture.
     max_memory_mb: what all processes of the fusion may hold together, MiB; None leaves it to
     the memory that is free.
     """
 
     target: Path
-    source: Path
+    sources: tuple[Path, ...]
     output: Output
     blend: Blend = field(default_factory=Blend)
+    finish: Finish = field(default_factory=Finish)
     faces: FaceSelection = field(default_factory=FaceSelection)
     detection: Detection = field(default_factory=Detection)
     max_memory_mb: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.sources:
+            raise OptionError("a fusion needs at least one source picture")
         if self.max_memory_mb is not None:
             check_range("max-memory-mb", self.max_memory_mb, *MAX_MEMORY_RANGE)
 
@@ -191,6 +234,9 @@ class FusionResult:
             "device": self.device,
             "ratio": self.request.blend.ratio,
             "mode": self.request.blend.mode,
+            "shape": self.request.blend.shape,
+            "expression": self.request.blend.expression,
+            "sources": [str(path) for path in self.request.sources],
             "faces": [face_report(face) | {"used": used} for face, used in self.faces],
             "seconds": {name: round(value, 4) for name, value in self.seconds.items()},
             "peak_rss_mb": round(self.peak_rss_mb, 1),

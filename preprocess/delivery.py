@@ -26,6 +26,7 @@ from preprocess.rendition import Rendition
 # For a graft: three channels and up to two bytes of code; what comparing a strip takes.
 _PIXEL_BYTES = 5
 _STRIP_BYTES = 20_000_000
+_MOST = 0.9  # share of the picture that changes above which a graft would spare next to nothing
 _LIES = (
     "the picture stays as it lies in the file, with the tag by which viewers turn it: its sides "
     "do not let it be turned without loss"
@@ -79,7 +80,12 @@ class Delivery(AbstractContextManager["Delivery"]):
     """
 
     def __init__(
-        self, job: Job, wishes: Wishes, header: JpegHeader | None, reason: str | None
+        self,
+        job: Job,
+        wishes: Wishes,
+        header: JpegHeader | None = None,
+        reason: str | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Begin.
 
@@ -88,6 +94,7 @@ class Delivery(AbstractContextManager["Delivery"]):
             wishes: What was asked for.
             header: Of a JPEG that stays what it is; None for all others.
             reason: Why such a file is not grafted; None if it is.
+            notes: What was decided about a picture that is encoded.
 
         Raises:
             GraftError: A graft was asked for and its program does not start.
@@ -96,6 +103,7 @@ class Delivery(AbstractContextManager["Delivery"]):
         self._wishes = wishes
         self._header = header
         self._reason = reason
+        self._notes = notes
         self._graft: Graft | None = None
         if header is None or reason is not None or not job.regions:
             return
@@ -148,7 +156,7 @@ class Delivery(AbstractContextManager["Delivery"]):
         window, quality = job.frame.window, self._wishes.quality
         lost = base.write(output, window, patches, quality, progress)
         if self._header is None or reason is None:
-            return Delivered("encoded", lost)
+            return Delivered("encoded", lost, self._notes)
         quality = self._header.quality() if quality is None else quality
         warning = f"the whole picture was encoded anew at quality {quality}, because {reason}"
         return Delivered("encoded", (warning, *lost))
@@ -168,7 +176,8 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
 
     A JPEG that stays what it is, apart from the faces, is grafted: only the blocks under them
     are replaced. Where that is not possible, or its memory does not fit, the picture is streamed
-    through the decoder and the encoder, and a warning says why.
+    through the decoder and the encoder, and a warning says why; where nearly all of it changes,
+    a note does, unless a graft was asked for.
 
     Args:
         job: What is to be delivered.
@@ -194,10 +203,13 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
                 "jpeg-graft always needs a JPEG target, an output that ends in .jpg or .jpeg, and "
                 "the original resolution; use jpeg-graft auto"
             )
-        return Delivery(job, wishes, None, None)
+        return Delivery(job, wishes)
     if wishes.graft == "never" or (wishes.quality is not None and not always):
-        return Delivery(job, wishes, None, None)
+        return Delivery(job, wishes)
     header = read_jpeg_header(job.target.path)
+    if not always and _changing(job) > _MOST * job.frame.at.pixels:
+        note = f"the whole picture was encoded at quality {header.quality()}, because all changes"
+        return Delivery(job, wishes, notes=(note,))
     reason = obstacle(header)
     if reason is not None and always:
         path = job.target.path
@@ -213,8 +225,12 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
 
 def _own_mb(job: Job) -> float:
     """What this process holds for a graft, MiB: new pixels, the part as JPEG, a strip of it."""
-    pixels = sum(region.pixels for region in job.regions)
-    return (_PIXEL_BYTES * pixels + _STRIP_BYTES) / 2**20
+    return (_PIXEL_BYTES * _changing(job) + _STRIP_BYTES) / 2**20
+
+
+def _changing(job: Job) -> int:
+    """How many pixels may change."""
+    return sum(region.pixels for region in job.regions)
 
 
 def _failed(error: StudioError) -> str:

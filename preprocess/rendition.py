@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +14,19 @@ import numpy as np
 from common.errors import OutputError
 from common.progress import Progress
 from common.types import PixelArray, Region, Size
-from preprocess.colour import cmyk_patch
 from preprocess.encoders import encode, encoding_like, fit_format
 from preprocess.enlarge import enlarged
 from preprocess.image_pipeline import (
-    colours_of,
     framed,
     stepwise,
     stored_numbers,
     upright,
-    working_numbers,
 )
 from preprocess.image_source import (
     Header,
     Orientation,
     load,
     raise_if_short,
-    read_profile,
     reading,
     vips,
 )
@@ -43,43 +39,11 @@ from preprocess.image_write import (
 )
 from preprocess.jpeg_metadata import clean_xmp, lost_by_encoding
 from preprocess.patch import Patch, insert
-from preprocess.scratch import Scratch, with_meaning
+from preprocess.scratch import Scratch
+from preprocess.strips import Rows, Strip, array_of, decoded
 
 if TYPE_CHECKING:
     import pyvips
-
-_LUMA = (19_595, 38_470, 7_471)  # Rec. 601, in 65536ths: they sum to exactly 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Strip:
-    """A part of the picture, as the upright pixels that faces are fused in.
-
-    region: upright, at the output's scale. pixels: H x W x 3, uint8 or uint16, to be changed in
-    place. stored_region: where it lies in the picture as stored. original: H x W x C, colour
-    channels and orientation of the file, before the change.
-    """
-
-    region: Region
-    pixels: PixelArray
-    stored_region: Region
-    original: PixelArray
-    _header: Header
-    _working: PixelArray  # what ``pixels`` is a view of: as stored, H x W x 3
-    _before: PixelArray | None  # a copy of that before the change, where the file holds inks
-
-    def stored(self) -> PixelArray:
-        """The part with the changes, H x W x C: colour channels and orientation of the file.
-
-        Numbers of pixels that were not changed are the stored ones. On a grey picture the
-        luma of a change is taken, which leaves R = G = B exactly as it is; with inks, the
-        difference that the change makes is added to those that are there.
-        """
-        if self.original.shape[2] == 1:
-            return _luma(self._working)[..., None]
-        if self._before is None:
-            return self._working
-        return cmyk_patch(self.original, self._before, self._working, read_profile(self._header))
 
 
 class Rendition(AbstractContextManager["Rendition"]):
@@ -146,13 +110,25 @@ class Rendition(AbstractContextManager["Rendition"]):
         """Where an upright region lies in the picture as it is stored."""
         return self._header.orientation.stored_region(region, self.size)
 
-    def strips(self, region: Region, rows: int) -> Iterator[Strip]:
+    def bands(self, region: Region, columns: int) -> list[Region]:
+        """An upright region in parts that are columns of the stored picture.
+
+        Args:
+            region: Not empty.
+            columns: Of the stored picture in a part; the parts are cut at the multiples of this
+                number in upright coordinates.
+        """
+        turn = self._header.orientation
+        return _cut(region, columns, replace(turn, swap=not turn.swap))
+
+    def strips(self, region: Region, rows: int, margin: int = 0) -> Iterator[Strip]:
         """A region in parts, each read when it is asked for, in one pass of the decoder.
 
         Args:
             region: Upright; inside the picture, not empty.
             rows: Rows of the stored picture in a part. The parts are cut at the multiples of
                 this number in upright coordinates.
+            margin: Pixels that are seen around each part, on all sides.
 
         Raises:
             UnreadableImageError: The pixel data are damaged.
@@ -160,28 +136,43 @@ class Rendition(AbstractContextManager["Rendition"]):
         """
         if region.is_empty or region.clip(self.size) != region:
             raise ValueError(f"{region} is empty or lies outside {self.size}")
-        image, corner = self._source(self.stored_region(region))
+        whole = self.stored_region(region.grow(margin).clip(self.size))
+        image, corner = self._source(whole)
+        seen = Rows(whole.y, ())
         for part in _cut(region, rows, self._header.orientation):
-            stored = self.stored_region(part)
-            with reading(self._header.path):
-                crop = image.crop(
-                    stored.x - corner[0], stored.y - corner[1], stored.width, stored.height
-                )
-                yield self._strip(part, crop)
+            around = part.grow(margin).clip(self.size)
+            place = self.stored_region(around)
+            if seen.bottom < place.bottom:
+                with reading(self._header.path):
+                    crop = image.crop(
+                        place.x - corner[0],
+                        seen.bottom - corner[1],
+                        place.width,
+                        place.bottom - seen.bottom,
+                    )
+                    fresh = decoded(crop)
+                seen = seen.rolled(place.y, fresh)
+            else:
+                seen = seen.rolled(place.y, ())
+            yield self._strip(part, around, seen.arrays)
 
-    def _strip(self, part: Region, crop: pyvips.Image) -> Strip:
-        # Decoded once: both kinds of numbers come from the copy in memory.
-        colours = _array(colours_of(crop))
-        before = None
-        if colours.shape[2] == 4:
-            inks = vips().Image.new_from_array(colours)
-            before = _array(working_numbers(with_meaning(inks, crop)))
-            working = before.copy()
-        else:
-            working = np.repeat(colours, 3 // colours.shape[2], axis=2)
-        pixels = turned(working, self._header.orientation)
+    def _strip(self, part: Region, around: Region, seen: Sequence[PixelArray]) -> Strip:
+        colours, turn = seen[0], self._header.orientation
+        under = np.broadcast_to(seen[-1], (*colours.shape[:2], 3))
         place = self.stored_region(part)
-        return Strip(part, pixels, place, colours, self._header, working, before)
+        inner = place.within(self.stored_region(around))
+        working = np.array(under[inner])
+        return Strip(
+            region=part,
+            pixels=turned(working, turn),
+            around=around,
+            under=turned(under, turn),
+            stored_region=place,
+            original=colours[inner],
+            _header=self._header,
+            _working=working,
+            _before=under[inner] if len(seen) == 2 else None,
+        )
 
     def write(
         self,
@@ -303,7 +294,7 @@ def _enlarge(header: Header, size: Size, progress: Progress) -> Scratch:
 
     def read(first: int, after: int) -> PixelArray:
         with reading(header.path):
-            return _array(image.crop(0, first, image.width, after - first))
+            return array_of(image.crop(0, first, image.width, after - first))
 
     def rows() -> Iterator[PixelArray]:
         done = 0
@@ -320,20 +311,6 @@ def _enlarge(header: Header, size: Size, progress: Progress) -> Scratch:
 
     depth = np.dtype(np.uint16 if header.depth == 16 else np.uint8)
     return Scratch.of_rows(goal, image.bands, depth, rows(), f"enlarging {header.path}")
-
-
-def _array(image: pyvips.Image) -> PixelArray:
-    """H x W x C."""
-    pixels: PixelArray = image.numpy().reshape(image.height, image.width, image.bands)
-    return pixels
-
-
-def _luma(pixels: PixelArray) -> PixelArray:
-    """H x W of the same depth."""
-    wide = pixels.astype(np.uint32)
-    red, green, blue = _LUMA
-    luma = red * wide[..., 0] + green * wide[..., 1] + blue * wide[..., 2] + 32_768
-    return (luma >> 16).astype(pixels.dtype)
 
 
 def _reset_metadata(image: pyvips.Image) -> pyvips.Image:

@@ -19,23 +19,16 @@ import click
 
 from common.errors import CancelledError, OptionError, StudioError
 from common.progress import Progress
+from studio import options
 
 if TYPE_CHECKING:
     from common.settings import Settings
+    from fusion.request import FusionRequest
 
 # Settings (pydantic), numpy, OpenCV and libvips are imported inside the commands, so that --help
 # and a wrong option answer at once.
 
 _PROGRAM = "./run.sh"
-_FILE = click.Path(path_type=Path)
-_THRESHOLD = click.option(
-    "--threshold", type=float, help="Lowest detection score of a face, 0.1-0.9 [0.5]."
-)
-_MIN_FACE = click.option(
-    "--min-face",
-    type=int,
-    help="Smallest face in pixels, at least 24 [a fiftieth of the longer side].",
-)
 
 
 @click.group()
@@ -47,107 +40,67 @@ def commands() -> None:
 
 
 @commands.command()
-@click.option("--target", type=_FILE, required=True, help="Photograph that gets another face.")
-@click.option("--source", type=_FILE, required=True, help="Picture whose face is taken.")
-@click.option(
-    "--output",
-    type=_FILE,
-    required=True,
-    help="File to write; its suffix is the format: .jpg, .jpeg, .png, .webp, .tif, .tiff, .avif, "
-    ".heic.",
-)
-@click.option(
-    "--ratio", type=float, help="0 leaves the target as it is, 1 shows the source's face [0.6]."
-)
-@click.option("--mode", default="normal", help="How the faces are mixed: normal.")
-@click.option(
-    "--resolution",
-    default="original",
-    help="original; the longer side in pixels: 512, 1024, 2048, 4096; WIDTHxHEIGHT; or auto, "
-    "which chooses by the faces and the free memory.",
-)
-@click.option(
-    "--fit",
-    default="keep",
-    help="keep: the target's aspect ratio, inside the size; pad: exactly the size, with a "
-    "mirrored border; crop: exactly the size, cut around the faces.",
-)
-@click.option(
-    "--faces",
-    default="largest",
-    help="Target faces: largest, all, indices (0,2) or source:target pairs (1:0).",
-)
-@click.option("--engine", help="auto or mesh [auto].")
-@_THRESHOLD
-@_MIN_FACE
-@click.option(
-    "--quality",
-    type=int,
-    help="Quality of JPEG, WebP, AVIF and HEIC, 1-100 [that of a JPEG target, else 95].",
-)
-@click.option(
-    "--jpeg-graft",
-    help="Replace only the blocks under the face of a JPEG: auto, always or never [auto].",
-)
-@click.option(
-    "--max-memory-mb",
-    type=int,
-    help="MiB that the fusion may hold in all its processes, at least 300 [what is free].",
-)
-def fuse(  # noqa: PLR0913 - one parameter for each option of the command line's contract
-    target: Path,
-    source: Path,
-    output: Path,
-    ratio: float | None,
-    mode: str,
-    resolution: str,
-    fit: str,
-    faces: str,
-    engine: str | None,
-    threshold: float | None,
-    min_face: int | None,
-    quality: int | None,
-    jpeg_graft: str | None,
-    max_memory_mb: int | None,
-) -> None:
+@options.FILES
+@options.BLEND
+@options.SELECTION
+@options.OUTPUT
+@options.FINISH
+@options.DETECTION
+@options.MACHINE
+def fuse(target: Path, sources: tuple[Path, ...], output: Path, **wishes: Any) -> None:
     """Fuse the source's face into the target and write the output file."""
     from common.settings import load_settings
 
     settings = load_settings()
-    _look_at_headers((target, source), settings)
-    from fusion import request as ask
+    _look_at_headers((target, *sources), settings)
     from fusion.engines.registry import create_engine
     from fusion.pipeline import build_pipeline
-    from preprocess.resolution import Resolution
 
-    request = ask.FusionRequest(
-        target=target,
-        source=source,
-        output=ask.Output(
-            output,
-            Resolution.parse(resolution),
-            fit,
-            _given(quality, settings.output.quality),
-            _given(jpeg_graft, settings.output.jpeg_graft),
-        ),
-        blend=ask.Blend(_given(ratio, settings.fusion.ratio), mode),
-        faces=ask.FaceSelection.parse(faces),
-        detection=ask.Detection(
-            _given(threshold, settings.detection.threshold),
-            _given(min_face, settings.detection.min_face),
-        ),
-        max_memory_mb=_given(max_memory_mb, settings.limits.max_memory_mb),
-    )
-    chosen = create_engine(_given(engine, settings.fusion.engine))
+    request = _request(target, sources, output, wishes, settings)
+    chosen = create_engine(_given(wishes["engine"], settings.fusion.engine))
     with _stoppable() as progress:
         result = build_pipeline(settings).run(request, chosen, progress)
     _print_line(result.as_dict(), sys.stdout)
 
 
+def _request(
+    target: Path,
+    sources: tuple[Path, ...],
+    output: Path,
+    wishes: dict[str, Any],
+    settings: Settings,
+) -> FusionRequest:
+    """The options as a request; the settings say what was left to them."""
+    from fusion import request as ask
+    from preprocess.resolution import Resolution
+
+    def chosen(group: Any, *names: str) -> dict[str, Any]:
+        return {name: _given(wishes[name], getattr(group, name)) for name in names}
+
+    finish = ("smooth", "brightness", "contrast", "saturation", "sharpen", "scope")
+    return ask.FusionRequest(
+        target=target,
+        sources=sources,
+        output=ask.Output(
+            output,
+            Resolution.parse(wishes["resolution"]),
+            wishes["fit"],
+            _given(wishes["quality"], settings.output.quality),
+            _given(wishes["jpeg_graft"], settings.output.jpeg_graft),
+        ),
+        blend=ask.Blend(
+            **chosen(settings.fusion, "ratio", "mode", "shape", "expression", "keep_glasses")
+        ),
+        finish=ask.Finish(**{name: wishes[name] for name in finish}),
+        faces=ask.FaceSelection.parse(wishes["faces"]),
+        detection=ask.Detection(**chosen(settings.detection, "threshold", "min_face")),
+        max_memory_mb=_given(wishes["max_memory_mb"], settings.limits.max_memory_mb),
+    )
+
+
 @commands.command()
-@click.argument("image", type=_FILE)
-@_THRESHOLD
-@_MIN_FACE
+@click.argument("image", type=options.FILE)
+@options.DETECTION
 def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
     """List the faces of a picture, the largest first."""
     from common.settings import load_settings

@@ -31,8 +31,11 @@ sys.exit(code)
 """
 
 
-def fuse(target: Path, source: Path, output: Path, *how: str) -> subprocess.CompletedProcess[str]:
+def fuse(
+    target: Path, source: Path, output: Path, *how: str, another: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     arguments = ["fuse", "--target", target, "--source", source, "--output", output]
+    arguments += ["--source", another] if another else []
     return subprocess.run(
         [sys.executable, *(how or ("-m", "studio.cli")), *map(str, arguments)],
         cwd=ROOT,
@@ -77,7 +80,7 @@ def bad_files(astronaut: NDArray[Any]) -> dict[str, tuple[bytes | None, int, str
 CASES = ("missing", "empty", "text", "half a JPEG", "bmp", "1x1", "0x0", "bomb", "no face")
 
 
-@pytest.mark.parametrize("role", ["target", "source"])
+@pytest.mark.parametrize("role", ["target", "source", "second source"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_that_is_no_portrait(
     case: str,
@@ -92,15 +95,18 @@ def test_a_file_that_is_no_portrait(
     if content is not None:
         bad.write_bytes(content)
     before = list(tmp_path.iterdir())
-    files = (bad, portrait) if role == "target" else (portrait, bad)
-    done = fuse(*files, tmp_path / "out.png")
+    if role == "second source":
+        done = fuse(portrait, portrait, tmp_path / "out.png", another=bad)
+    else:
+        files = (bad, portrait) if role == "target" else (portrait, bad)
+        done = fuse(*files, tmp_path / "out.png")
     assert done.stdout == ""
     found_code, found_error, message = refusal(done)
     assert (found_code, found_error) == (code, error)
     assert str(bad) in message
     assert says in message
     if case == "no face":
-        assert f"in the {role} picture" in message
+        assert f"in the {role.removeprefix('second ')} picture" in message
     assert list(tmp_path.iterdir()) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.types import ByteArray, Face, FloatArray, Region
+from fusion.compositing.masks import hull
 from preprocess import face_topology as topology
 
 _LIGHT_WIDTH = 200  # px across the face when light is compared
 _LIGHT_SIGMA = 0.12  # of the face's width: what is broader than a nose counts as light
+_FEATURE_MARGIN = 0.03  # of the face's width
+_SURE = (  # mesh points around both cheeks and the bridge of the nose: skin on nearly every face
+    (117, 118, 101, 36, 205, 187, 123),
+    (346, 347, 330, 266, 425, 411, 352),
+    (193, 168, 417, 399, 5, 174),
+)
+_LEAST_SPREAD = np.array([12.0, 3.0, 3.5], np.float32)  # of L, a, b: shading is skin still
+_SKIN_REACH = 3.5  # spreads
+_LEAST_SKIN = 0.1  # of the oval
 _BAND = (0.02, 0.5)  # opacity between which a seam would lie
 _SEAM_SIGMA = 1 / 200  # of the face's width: grain is no seam
 _INSIDE = 0.9  # opacity from which a pixel is the source's
@@ -43,11 +54,22 @@ def light_distance(pair: Compared) -> float:
     Both are blurred inside the face oval alone. 1 is just visible side by side.
     """
     scale = min(1.0, _LIGHT_WIDTH / pair.face.box.width)
-    inside = _oval(pair, scale)
-    sigma = _LIGHT_SIGMA * scale * pair.face.box.width
-    fused, target = (_blurred_lab(one, inside, sigma) for one in (pair.fused, pair.target))
-    apart = np.sqrt(np.square(fused - target).sum(axis=2))
-    return float(apart[inside > 0].mean())
+    return _distance(pair, scale, _oval(pair, scale))
+
+
+def skin_light_distance(pair: Compared) -> float | None:
+    """The same on what is skin in both: not features, hair, beard, spectacles or highlights.
+
+    Skin is what lies within `_SKIN_REACH` spreads of the cheeks' and the nose's median colour; a
+    blur inside it alone keeps everything else from counting. None where almost nothing is.
+    """
+    scale = min(1.0, _LIGHT_WIDTH / pair.face.box.width)
+    inside = _oval(pair, scale) * (1 - _features(pair, scale))
+    sure = _covered(pair, scale, [pair.face.landmarks[list(area), :2] for area in _SURE]) > 0
+    for pixels in (pair.fused, pair.target):
+        inside *= _skin(_lab(pixels, inside), sure)
+    enough = _LEAST_SKIN * _oval(pair, scale).sum()
+    return _distance(pair, scale, inside) if inside.sum() > enough else None
 
 
 def seam_ratio(pair: Compared) -> float:
@@ -74,14 +96,8 @@ def blown_increase(pair: Compared) -> float:
     return 100 * (fused - target)
 
 
-def detail_ratio(pair: Compared) -> float:
-    """Detail finer than 2 px inside the face, over the target's own there."""
-    inside = pair.opacity > _INSIDE
-    return _detail(pair.fused, inside) / max(_detail(pair.target, inside), 1e-6)
-
-
 def detail_over_crop(pair: Compared) -> float:
-    """The same detail, over what is left of it after a crop of 256 px and back.
+    """Detail finer than 2 px, over what is left of it after a crop of 256 px and back.
 
     That is what common face swappers do: the square around the face with a margin of a
     quarter is brought to 256 px, and the result is scaled up again.
@@ -97,12 +113,6 @@ def detail_over_crop(pair: Compared) -> float:
     return _detail(pair.fused, inside) / max(kept, 1e-6)
 
 
-def drift(before: Face, after: Face) -> float:
-    """Mean distance of the 468 points of two meshes, in percent of the face's width."""
-    apart = np.linalg.norm(before.landmarks[:, :2] - after.landmarks[:, :2], axis=1)
-    return float(100 * apart.mean() / before.box.width)
-
-
 def _luma(pixels: ByteArray) -> FloatArray:
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
@@ -114,16 +124,58 @@ def _detail(pixels: ByteArray, inside: NDArray[np.bool_]) -> float:
 
 def _oval(pair: Compared, scale: float) -> FloatArray:
     """1 inside the face oval, else 0, for the region at ``scale``."""
+    return _covered(pair, scale, [pair.face.landmarks[topology.FACE_OVAL, :2]])
+
+
+def _features(pair: Compared, scale: float) -> FloatArray:
+    """1 over eyes, brows and lips and a little around them."""
+    points = pair.face.landmarks[:, :2]
+    areas = [
+        hull(points[np.concatenate(parts)])
+        for parts in (
+            (topology.OUTER_LIPS,),
+            (topology.RIGHT_EYE, topology.RIGHT_BROW),
+            (topology.LEFT_EYE, topology.LEFT_BROW),
+        )
+    ]
+    reach = 2 * round(_FEATURE_MARGIN * scale * pair.face.box.width) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    return np.asarray(cv2.dilate(_covered(pair, scale, areas), disc), np.float32)
+
+
+def _covered(pair: Compared, scale: float, areas: Sequence[FloatArray]) -> FloatArray:
+    """1 inside any of the polygons (pixels of the picture), for the region at ``scale``."""
     height, width = (max(1, round(side * scale)) for side in pair.target.shape[:2])
-    outline = pair.face.landmarks[topology.FACE_OVAL, :2] - (pair.region.x, pair.region.y)
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.round(outline * scale).astype(np.int32)], 1)
+    for area in areas:
+        outline = (area - (pair.region.x, pair.region.y)) * scale
+        cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
     return mask.astype(np.float32)
 
 
-def _blurred_lab(pixels: ByteArray, inside: FloatArray, sigma: float) -> FloatArray:
-    size = (inside.shape[1], inside.shape[0])
+def _skin(lab: FloatArray, sure: NDArray[np.bool_]) -> FloatArray:
+    """1 where the colour is the skin's, whose median and spread are those where ``sure``."""
+    known = lab[sure]
+    middle = np.median(known, axis=0)
+    spread = 1.48 * np.median(np.abs(known - middle), axis=0)
+    apart = (lab - middle) / np.maximum(spread, _LEAST_SPREAD)
+    return np.asarray(np.sqrt(np.square(apart).sum(axis=2)) < _SKIN_REACH, np.float32)
+
+
+def _distance(pair: Compared, scale: float, inside: FloatArray) -> float:
+    """Mean Lab distance where ``inside``, both blurred inside it alone."""
+    sigma = _LIGHT_SIGMA * scale * pair.face.box.width
+    weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)[..., None]
+    fused, target = (
+        cv2.GaussianBlur(_lab(one, inside) * inside[..., None], (0, 0), sigma) / weight
+        for one in (pair.fused, pair.target)
+    )
+    apart = np.sqrt(np.square(fused - target).sum(axis=2))
+    return float(apart[inside > 0].mean())
+
+
+def _lab(pixels: ByteArray, like: FloatArray) -> FloatArray:
+    """CIE Lab of the pixels reduced to the size of ``like``."""
+    size = (like.shape[1], like.shape[0])
     small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB) * inside[..., None]
-    weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma), 1e-3)
-    return np.asarray(cv2.GaussianBlur(lab, (0, 0), sigma) / weight[..., None], np.float32)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.measuring.processes import Run, run
 from common.progress import Progress
 from common.settings import load_settings
-from common.types import Face, FloatArray, Region, Size
+from common.types import Face, Region, Size
 from fusion.engines.base import Capabilities, Engine, FaceView
 from fusion.engines.registry import create_engine
 from fusion.field import FusionField
@@ -25,6 +25,7 @@ from fusion.request import Blend, Detection, FusionRequest, FusionResult, Output
 from preprocess.image_file import ImageFile
 from preprocess.resolution import ORIGINAL, Resolution
 
+FULLY = Blend(ratio=1.0)
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -83,24 +84,6 @@ class RecordingEngine:
         return self.field
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fusion:
-    """A fusion that was written to a file.
-
-    opacity: of the engine's field over ``region``, H x W in [0, 1]; region: where the output
-    may differ from the target.
-    """
-
-    result: FusionResult
-    region: Region
-    opacity: FloatArray
-
-    @property
-    def face(self) -> Face:
-        """The target's face that was replaced."""
-        return next(face for face, used in self.result.faces if used)
-
-
 class Studio:
     """The pipeline with the settings of this machine."""
 
@@ -139,23 +122,16 @@ class Studio:
         source: Path,
         output: Path,
         *,
-        ratio: float = 1.0,
+        blend: Blend = FULLY,
         resolution: Resolution = ORIGINAL,
         engine: Engine | None = None,
     ) -> FusionResult:
         """One request with the default engine or a given one."""
         request = FusionRequest(
-            target, source, Output(output, resolution), Blend(ratio), detection=Detection()
+            target, (source,), Output(output, resolution), blend, detection=Detection()
         )
         chosen = engine or create_engine(self.settings.fusion.engine)
         return self.pipeline.run(request, chosen, Progress())
-
-    def fuse_fully(self, target: Path, source: Path, output: Path, engine: Engine) -> Fusion:
-        """At the target's size with ratio 1; also answers how opaque the field is where."""
-        recording = RecordingEngine(engine)
-        result = self.fuse(target, source, output, engine=recording)
-        region = recording.last().bounds(result.size)
-        return Fusion(result, region, recording.last().opacity(region, result.size))
 
     def pixels(self, file: Path, region: Region | None = None, at: Size | None = None) -> Any:
         """A region, or all, of a file in sRGB: H x W x 3 uint8."""

@@ -19,6 +19,7 @@ from common.progress import Progress
 from common.types import ByteArray, Region, Size
 from fusion.engines.base import FaceView
 from fusion.engines.registry import create_engine
+from fusion.field import Backdrop
 from fusion.request import Blend
 from preprocess.window import Window
 
@@ -33,7 +34,8 @@ def fuse(target: Path, source: Path, output: Path, quality: int) -> None:
     seen = FaceView(seen.face, seen.window.shrunk(spacing), seen.picture)
     field = engine.prepare(_view(studio, source, _load(source)), seen, Blend(1.0), Progress())
     values = pixels.astype(np.float32) / np.float32(255)
-    fused = field.render(values, Region.whole(seen.picture), seen.picture)
+    whole = Region.whole(seen.picture)
+    fused = field.render(Backdrop(values, whole), whole, seen.picture)
     rounded = np.rint(np.clip(fused, 0, 1) * np.float32(255)).astype(np.uint8)
     Image.fromarray(rounded).save(output, quality=quality, subsampling=0)
 

@@ -37,6 +37,12 @@ class FaceGrid:
         columns, rows = (-(-count // every) for count in (self.columns, self.rows))
         return FaceGrid(self.x, self.y, self.step * every, columns, rows)
 
+    def averaged(self, every: int) -> FaceGrid:
+        """The grid of the means over ``every`` x ``every`` nodes that `averages` answers."""
+        shift = self.step * (every - 1) / 2
+        columns, rows = (max(2, -(-count // every)) for count in (self.columns, self.rows))
+        return FaceGrid(self.x + shift, self.y + shift, self.step * every, columns, rows)
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows, self.columns
@@ -81,16 +87,36 @@ class FaceGrid:
         Returns:
             C x H x W float32.
         """
-        row, down = _positions(
-            block.y, block.height, at.height / target.height, self.y, self.step, self.rows
-        )
-        column, across = _positions(
-            block.x, block.width, at.width / target.width, self.x, self.step, self.columns
-        )
+        y = _places(block.y, block.height, at.height / target.height)
+        x = _places(block.x, block.width, at.width / target.width)
+        return self._at(maps, x, y)
+
+    def at_nodes(self, maps: FloatArray, other: FaceGrid) -> FloatArray:
+        """Bilinear values of the maps (C x rows x columns) at the nodes of another grid."""
+        x = other.x + other.step * np.arange(other.columns, dtype=np.float64)
+        y = other.y + other.step * np.arange(other.rows, dtype=np.float64)
+        return self._at(maps, x, y)
+
+    def _at(
+        self, maps: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> FloatArray:
+        """Values at the crossings of columns x and rows y, target pixels."""
+        row, down = _between((y - self.y) / self.step, self.rows)
+        column, across = _between((x - self.x) / self.step, self.columns)
         # Plain arithmetic on each element: a matrix product would be BLAS, which starts threads
         # of its own even for blocks this small and waits for them.
         rows = _mixed(maps.take(row, 1), maps.take(row + 1, 1), down[:, None])
         return _mixed(rows.take(column, 2), rows.take(column + 1, 2), across)
+
+
+def averages(values: FloatArray, every: int) -> FloatArray:
+    """Means over ``every`` x ``every`` nodes, for rows x columns [x channels]; see `averaged`."""
+    rows, columns = (max(2, -(-count // every)) for count in values.shape[:2])
+    down, across = rows * every - values.shape[0], columns * every - values.shape[1]
+    padded = cv2.copyMakeBorder(values, 0, down, 0, across, cv2.BORDER_REPLICATE)
+    return np.asarray(
+        cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA), np.float32
+    )
 
 
 def _mixed(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:
@@ -101,11 +127,13 @@ def _mixed(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:
     return near
 
 
-def _positions(
-    start: int, count: int, factor: float, origin: float, step: float, nodes: int
-) -> tuple[NDArray[np.int64], FloatArray]:
-    """The node before each of ``count`` output pixels and how far it is on to the next, 0-1."""
-    pixels = np.arange(start, start + count, dtype=np.float64)
-    position = np.clip(((pixels + 0.5) / factor - 0.5 - origin) / step, 0.0, nodes - 1.0)
+def _places(start: int, count: int, factor: float) -> NDArray[np.float64]:
+    """Where ``count`` output pixels lie in the target, one direction."""
+    return (np.arange(start, start + count, dtype=np.float64) + 0.5) / factor - 0.5
+
+
+def _between(position: NDArray[np.float64], nodes: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """The node before each position and how far it is on to the next, 0-1."""
+    position = np.clip(position, 0.0, nodes - 1.0)
     low = np.minimum(position.astype(np.int64), nodes - 2)
     return low, (position - low).astype(np.float32)

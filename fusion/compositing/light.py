@@ -6,65 +6,99 @@ import cv2
 import numpy as np
 
 from common.types import FloatArray
+from fusion.compositing import masks
 
-_PASSES = 2  # the second takes away what the first leaves where the weight ends
+EVERY = 4
+"""Light is measured on means over this many nodes in each direction: it is smooth."""
+
+FAR, NEAR = (0.5, 0.25, 0.12), (0.5, 0.25, 0.12, 0.06, 0.025)
+"""Scales of `spread_from`, of the face's width: what counts as light, and what lies around."""
+_PASSES = 6
+_TRUST = 0.03  # share of skin below which a scale is believed less than the coarser one
 _LEAST_LEVEL = 0.05
+_ROUNDS = 5
+_STIFF = np.array([0.0, 0.003, 0.003, 0.02, 0.02, 0.02])  # against bending into a beard
+_APART = np.array([15.0, 7.0, 8.0], np.float32)  # of L, a, b from a smooth course over the face
 _DARKENING = 0.5
-_SHOULDER = 0.94
-_FINE_SIGMA = 6.0  # a Gaussian of this width, px, is still sampled finely enough
+_HIGHLIGHT, _TAMING = 0.06, 0.7  # how far above the target's light skin may shine, and its limit
+_SHOULDER, _CEILING = 0.92, 0.985
 
 
-def blur_inside(values: FloatArray, weight: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian blur of H x W x C values that only ``weight`` (H x W, 0-1) lets count.
+def spread_from(
+    values: FloatArray, weight: FloatArray, width: float, scales: tuple[float, ...] = FAR
+) -> FloatArray:
+    """Low frequencies of H x W x C values where ``weight`` counts, continued everywhere else.
 
-    Normalised convolution: what lies outside the weight neither darkens nor colours the
-    result (Knutsson and Westin, 1993). Far outside it falls back to the weighted mean.
+    Normalised convolutions (Knutsson and Westin, 1993) from coarse to fine: where a scale sees
+    too little weight, the coarser one stands. Beards, hair and lips thereby get the light of
+    the skin around them.
+
+    Args:
+        width: Of the face in the arrays' pixels.
+        scales: Of the face's width, from coarse to fine.
     """
     total = np.float32(max(float(weight.sum()), 1e-6))
     weighted = values * weight[..., None]
-    mean = np.einsum("hwc->c", weighted) / total
-    soft = _gaussian(weight, sigma)[..., None]
-    blurred = _gaussian(weighted, sigma)
-    trust = np.float32(1e-3)
-    return np.asarray((blurred + trust * mean) / (soft + trust), np.float32)
+    known = np.broadcast_to(np.einsum("hwc->c", weighted) / total, values.shape)
+    for scale in scales:
+        sigma = max(scale * width, 0.3)
+        seen = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        blurred = cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        trust = np.float32(_TRUST)
+        known = (blurred + trust * known) / (seen[..., None] + trust)
+    return np.asarray(known, np.float32)
 
 
-def _gaussian(values: FloatArray, sigma: float) -> FloatArray:
-    """Gaussian blur with black outside; wide ones on a reduced copy, which looks the same."""
-    reduce = max(1, int(sigma / _FINE_SIGMA))
-    height, width = values.shape[:2]
-    if reduce == 1:
-        return np.asarray(
-            cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32
-        )
-    down = -height % reduce
-    across = -width % reduce
-    padded = cv2.copyMakeBorder(values, 0, down, 0, across, cv2.BORDER_CONSTANT)
-    size = (padded.shape[1] // reduce, padded.shape[0] // reduce)
-    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / reduce, borderType=cv2.BORDER_CONSTANT)
-    whole = cv2.resize(small, padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    return np.asarray(whole[:height, :width], np.float32)
+def evenly_lit(values: FloatArray, weight: FloatArray) -> FloatArray:
+    """Where colours follow a smooth course over the face, as skin under any light does.
+
+    A surface of second order is fitted to L, a and b where ``weight`` counts, then again to what
+    lies near it (iteratively reweighted least squares with Tukey's biweight): the shaded side
+    of a face belongs to it, a beard, however near to that shade, does not.
+
+    Args:
+        values: H x W x 3 encoded in [0, 1]. weight: H x W in [0, 1], what is likely skin.
+
+    Returns:
+        H x W float32 in [0, 1].
+    """
+    lab = cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_RGB2LAB)
+    rows, columns = weight.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
+    trust = weight.astype(np.float64)
+    even = weight
+    for _ in range(_ROUNDS):
+        normal = np.einsum("ihw,jhw,hw->ij", terms, terms, trust) + np.diag(_STIFF * trust.sum() + 1e-6)
+        right = np.einsum("ihw,hwc,hw->ic", terms, lab, trust)
+        course = np.einsum("ihw,ic->hwc", terms, np.linalg.solve(normal, right))
+        far = np.square((lab - course) / _APART).sum(axis=2)
+        even = np.square(np.maximum(1 - far / 4, 0)).astype(np.float32)
+        trust = (even * weight).astype(np.float64)
+    return masks.smoothstep(even / np.float32(0.5))
 
 
 def light_maps(
-    source: FloatArray, target: FloatArray, weight: FloatArray, sigma: float
+    source: FloatArray, target: FloatArray, weight: FloatArray, width: float
 ) -> FloatArray:
     """How to light the source like the target, for `relight`.
 
     Args:
-        source, target: H x W x 3 encoded in [0, 1], the source already on the target's shape.
+        source, target: H x W x 3 encoded in [0, 1], the source already on the target's shape,
+            both already averages over some nodes.
         weight: H x W in [0, 1], where both show skin.
-        sigma: Scale in the arrays' pixels below which the source keeps its own detail.
+        width: Of the face in the arrays' pixels.
 
     Returns:
         6 x H x W float32: what each channel lacks, and its level in the source.
     """
-    wanted = blur_inside(target, weight, sigma)
-    level = np.maximum(blur_inside(source, weight, sigma), np.float32(_LEAST_LEVEL))
+    level = np.maximum(spread_from(source, weight, width), np.float32(_LEAST_LEVEL))
     lack = np.zeros_like(source)
     for _ in range(_PASSES):
-        lack += wanted - blur_inside(relight(source, lack, level), weight, sigma)
+        lack += spread_from(target - relight(source, lack, level), weight, width)
+    # Where the source's own light changes faster than this scale, the match overshoots.
+    highest = spread_from(target, weight, width) + np.float32(_HIGHLIGHT)
+    lack -= np.float32(_TAMING) * np.maximum(relight(source, lack, level) - highest, 0)
     return np.ascontiguousarray(np.concatenate([lack, level], axis=2).transpose(2, 0, 1))
 
 
@@ -92,16 +126,25 @@ def relight(encoded: FloatArray, lack: FloatArray, level: FloatArray) -> FloatAr
 
 
 def shoulder(encoded: FloatArray) -> FloatArray:
-    """Bend values above 0.94 so that they approach 1 instead of being cut off there.
+    """Bend values above 0.92 so that they approach 0.985 instead of being cut off at 1.
 
-    Highlights of the source keep their shape on a bright target. Level and slope are
-    continuous at the bend; negative values become 0.
+    Highlights of the source keep their shape on a bright target, and none is burnt out. Level
+    and slope are continuous at the bend; negative values become 0.
     """
-    room = np.float32(1.0 - _SHOULDER)
+    room = np.float32(_CEILING - _SHOULDER)
     lower = np.maximum(encoded, np.float32(0.0))
     over = np.maximum(lower - np.float32(_SHOULDER), np.float32(0.0))
     if not over.any():
         return np.asarray(lower, np.float32)
-    return np.asarray(
-        np.where(over > 0, np.float32(1.0) - room * np.exp(-over / room), lower), np.float32
-    )
+    bent = np.float32(_CEILING) - room * np.exp(-over / room)
+    return np.asarray(np.where(over > 0, bent, lower), np.float32)
+
+
+def with_detail(values: FloatArray, soft: FloatArray, gain: float) -> FloatArray:
+    """Values whose detail finer than ``soft`` (like them) is multiplied by ``gain``."""
+    if gain == 1.0:
+        return values
+    values = values - soft
+    values *= np.float32(gain)
+    values += soft
+    return values

@@ -24,21 +24,46 @@ def hull(points: FloatArray) -> FloatArray:
     return np.asarray(cv2.convexHull(np.ascontiguousarray(points))[:, 0], np.float32)
 
 
-def oval_matte(grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float) -> FloatArray:
-    """0 outside and along the face's outline, then a smooth rise to 1.
+RAISED = 0.08
+"""How much higher than the mesh the forehead goes, of the face's width."""
+_RISE = {
+    **{10: 1.0, 338: 0.97, 109: 0.97, 297: 0.88, 67: 0.88, 332: 0.72, 103: 0.72},
+    **{284: 0.5, 54: 0.5, 251: 0.25, 21: 0.25},
+}
 
-    The outline is the hull of all landmarks: the face oval, and of a head turned far to the side
-    also the nose that stands out over it.
+
+def outline(landmarks: FloatArray, raised: float) -> FloatArray:
+    """Corners of the face's outline: the hull of all landmarks with a higher forehead.
+
+    The hull is the face oval, and of a head turned far to the side also the nose that stands out
+    over it. The mesh ends in the middle of the forehead: the outline goes on above it.
+
+    Args:
+        landmarks: 468 x 3 target pixels.
+        raised: How much higher it is in the middle of the forehead, target pixels.
+    """
+    up = landmarks[topology.FOREHEAD, :2] - landmarks[topology.CHIN, :2]
+    up = up / max(float(np.hypot(*up)), 1e-6) * np.float32(raised)
+    share = np.array(list(_RISE.values()), np.float32)[:, None]
+    higher = landmarks[list(_RISE), :2] + share * up
+    return hull(np.concatenate([landmarks[:, :2], higher]))
+
+
+def oval_matte(
+    grid: FaceGrid, landmarks: FloatArray, inset: float, feather: float, raised: float = 0.0
+) -> FloatArray:
+    """0 outside and along the face's outline, then a smooth rise to 1.
 
     Args:
         landmarks: 468 x 3 target pixels.
         inset: Width of the transparent rim, target pixels.
         feather: Width of the rise, target pixels.
+        raised: See `outline`.
 
     Returns:
         rows x columns float32 in [0, 1]; 0 on the grid's outermost nodes.
     """
-    inside = (grid.fill(hull(landmarks[:, :2])) > 0.5).astype(np.uint8)
+    inside = (grid.fill(outline(landmarks, raised)) > 0.5).astype(np.uint8)
     inside[0, :] = inside[-1, :] = 0
     inside[:, 0] = inside[:, -1] = 0
     nodes = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)

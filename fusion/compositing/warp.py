@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from common.types import FloatArray
+from common.types import ByteArray, FloatArray
 from fusion.compositing.grid import FaceGrid
 from preprocess import face_topology as topology
 from preprocess.window import Window
 
 _RING = 1.45  # the mesh is continued outwards to this multiple of the oval
 _SMOOTHING = 1.2  # nodes; softens the kinks along the triangles' edges
+_FOLD = 0.05  # of the face's width: a step in depth between neighbouring nodes that hides something
+_FOLD_REACH = 3  # nodes beside a fold that the smoothing stays away from
+_SLIVER = 0.4  # nodes; less high triangles are slivers
+_FINE = 256  # steps per node in which corners are given to the rasteriser
 _MARGIN = 6  # source pixels around a block that interpolation may touch
 
 
-def dense_map(grid: FaceGrid, target: FloatArray, source: FloatArray) -> FloatArray:
-    """Where in the source each grid node's pixel comes from.
+@dataclass(frozen=True, slots=True, eq=False)
+class Cover:
+    """The triangles of a face's mesh under the nodes of a grid: carries point values onto it.
 
-    Piecewise linear over the mesh's triangles. Where a turned head folds the mesh over
-    itself, the triangle nearest to the camera wins. Outside the oval both meshes continue by
-    a ring of proportional size, and beyond that by the affine map that fits them best.
+    Where a turned head folds the mesh over itself, the triangle nearest to the camera wins and
+    those seen from behind lose to all others. Outside the oval the mesh continues by a ring of
+    proportional size, and beyond that by the affine map that fits all points best.
+
+    owner: rows x columns, 1 + the index of the triangle, 0 beyond the ring. nodes: 504 x 2, the
+    points and the ring in grid coordinates. fold: rows x columns in [0, 1], 1 beside edges where
+    the mesh hides a part of itself, and where the lips meet.
+    """
+
+    owner: NDArray[np.int32]
+    nodes: FloatArray
+    fold: FloatArray
+
+    @classmethod
+    def of(cls, grid: FaceGrid, landmarks: FloatArray) -> Cover:
+        """Lay the mesh of ``landmarks``, 468 x 3 target pixels, over the grid."""
+        points, faces = with_ring(landmarks), _faces()
+        nodes = grid.nodes_of(points[:, :2])
+        corners = nodes[faces]
+        depth = points[:, 2][faces].mean(axis=1)
+        ring = np.arange(len(faces)) >= len(topology.triangles())
+        # What wins comes last. Slivers only fill gaps: the rasteriser paints beyond their edges,
+        # where their steep maps run away.
+        order = np.lexsort((-depth, front_area(corners) > 0, _height(corners) > _SLIVER, ~ring))
+        owner = np.zeros(grid.shape, np.int32)
+        fixed = np.round(corners * _FINE).astype(np.int32)
+        for index in order.tolist():
+            cv2.fillConvexPoly(owner, fixed[index], index + 1, cv2.LINE_8, shift=8)
+        return cls(owner, nodes, _softened(_folds(owner, points, faces), nodes))
+
+    def carry(self, values: FloatArray) -> FloatArray:
+        """Values at the points and the ring (504 x C) to the nodes, C x rows x columns.
+
+        Linear over each triangle, softened along the edges except beside a fold, where that
+        would mix places that are far apart.
+        """
+        faces = _faces()
+        whole = _best_affine(self.nodes, values)
+        inside = _triangle_maps(self.nodes[faces], values[faces], whole)
+        affine = np.concatenate([whole[None], inside])
+        row, column = (np.arange(count, dtype=np.float32) for count in self.owner.shape)
+        maps = np.empty((values.shape[1], *self.owner.shape), np.float32)
+        for channel, plane in enumerate(maps):
+            across, down, level = np.ascontiguousarray(affine[:, channel].T)
+            raw = across.take(self.owner) * column
+            raw += down.take(self.owner) * row[:, None]
+            raw += level.take(self.owner)
+            soft = cv2.GaussianBlur(raw, (0, 0), _SMOOTHING, borderType=cv2.BORDER_REPLICATE)
+            plane[...] = soft + (raw - soft) * self.fold
+        return maps
+
+
+def dense_map(grid: FaceGrid, target: FloatArray, source: FloatArray) -> FloatArray:
+    """Where in the source each grid node's pixel comes from; see `Cover`.
 
     Args:
         target, source: 468 x 3 landmarks in pixels of either picture.
@@ -28,71 +88,120 @@ def dense_map(grid: FaceGrid, target: FloatArray, source: FloatArray) -> FloatAr
     Returns:
         2 x rows x columns float32: x and y in source pixels.
     """
-    target_points, faces = _with_ring(target)
-    source_points, _ = _with_ring(source)
-    depth = target_points[:, 2][faces].mean(axis=1)
-    ring = np.arange(len(faces)) >= len(topology.triangles())
-    order = np.lexsort((-depth, ~ring))  # the ring first, then the mesh from far to near
-    nodes = grid.nodes_of(target_points[:, :2])
-    owner = np.zeros(grid.shape, np.int32)
-    corners = np.round(nodes[faces] * 256).astype(np.int32)
-    for index in order:
-        cv2.fillConvexPoly(owner, corners[index], int(index) + 1, cv2.LINE_8, shift=8)
-    affine = _triangle_maps(nodes[faces], source_points[faces, :2])
-    whole = _best_affine(nodes, source_points[:, :2])
-    affine = np.concatenate([whole[None], affine])
-    column, row = np.meshgrid(
-        np.arange(grid.columns, dtype=np.float32), np.arange(grid.rows, dtype=np.float32)
-    )
-    chosen = affine[owner]
-    mapped = chosen[..., 0] * column[..., None] + chosen[..., 1] * row[..., None] + chosen[..., 2]
-    smooth = cv2.GaussianBlur(mapped, (0, 0), _SMOOTHING, borderType=cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(smooth.transpose(2, 0, 1), np.float32)
+    return Cover.of(grid, target).carry(with_ring(source)[:, :2])
 
 
-def _with_ring(landmarks: FloatArray) -> tuple[FloatArray, topology.IntArray]:
-    """The landmarks and a ring of 36 points around the oval, with all triangles."""
+def with_ring(landmarks: FloatArray) -> FloatArray:
+    """The 468 landmarks and a ring of 36 points around the oval, 504 x 3."""
     oval = landmarks[topology.FACE_OVAL]
-    centre = oval.mean(axis=0)
-    outer = centre + (oval - centre) * np.float32(_RING)
-    count = len(topology.FACE_OVAL)
-    inner_index = topology.FACE_OVAL
-    outer_index = np.arange(topology.POINTS, topology.POINTS + count, dtype=np.int32)
+    outer = oval + (oval - oval.mean(axis=0)) * np.float32(_RING - 1)
+    return np.concatenate([landmarks, outer]).astype(np.float32)
+
+
+def level_ring(values: FloatArray) -> FloatArray:
+    """Values at the 468 points (468 x C), and on the ring those of the oval: 504 x C."""
+    return np.concatenate([values, values[topology.FACE_OVAL]]).astype(np.float32)
+
+
+def front_area(corners: FloatArray) -> FloatArray:
+    """Twice the area of N triangles of the mesh (N x 3 x 2); negative if seen from behind."""
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], np.float32)
+
+
+def _height(corners: FloatArray) -> FloatArray:
+    """The least height of N triangles (N x 3 x 2)."""
+    edges = corners - np.roll(corners, 1, axis=1)
+    longest = np.sqrt(np.square(edges).sum(axis=2).max(axis=1))
+    return np.asarray(np.abs(front_area(corners)) / np.maximum(longest, 1e-6), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _faces() -> topology.IntArray:
+    """The mesh's triangles and those of the ring."""
+    inner = topology.FACE_OVAL
+    count = len(inner)
+    outer = np.arange(topology.POINTS, topology.POINTS + count, dtype=np.int32)
     following = np.roll(np.arange(count), -1)
-    ring = np.concatenate(
-        [
-            np.stack([inner_index, outer_index, outer_index[following]], axis=1),
-            np.stack([inner_index, outer_index[following], inner_index[following]], axis=1),
-        ]
-    )
-    points = np.concatenate([landmarks, outer]).astype(np.float32)
-    return points, np.concatenate([topology.triangles(), ring]).astype(np.int32)
+    ring = [
+        np.stack([inner, outer, outer[following]], axis=1),
+        np.stack([inner, outer[following], inner[following]], axis=1),
+    ]
+    return np.concatenate([topology.triangles(), *ring]).astype(np.int32)
 
 
-def _triangle_maps(nodes: FloatArray, source: FloatArray) -> FloatArray:
-    """Affine maps N x 2 x 3 (grid node to source pixel) of N triangles (N x 3 x 2 each).
+def _folds(owner: NDArray[np.int32], points: FloatArray, faces: topology.IntArray) -> ByteArray:
+    """1 at neighbouring nodes whose triangles share no corner and differ in depth."""
+    step = _FOLD * float(np.ptp(points[topology.FACE_OVAL, :2], axis=0).max())
+    mesh = topology.triangles()
+    # Triangles of the ring and places beyond it compare with nothing: their depth is not known.
+    depth = np.full(len(faces) + 1, np.nan, np.float32)
+    depth[1 : len(mesh) + 1] = points[:, 2][mesh].mean(axis=1)
+    level = depth.take(owner)
+    edges = np.zeros(owner.shape, np.uint8)
+    for here, there, found in (
+        (np.s_[:, :-1], np.s_[:, 1:], edges[:, :-1]),
+        (np.s_[:-1], np.s_[1:], edges[:-1]),
+    ):
+        place = np.nonzero(np.abs(level[here] - level[there]) > step)
+        one, other = (faces[owner[side][place] - 1] for side in (here, there))
+        found[place] |= ~(one[:, :, None] == other[:, None, :]).any(axis=(1, 2))
+    return edges
 
-    A triangle that is seen edge-on has no such map; it covers no node either, and gets a
-    regularised one so that nothing becomes infinite.
+
+def _softened(edges: ByteArray, nodes: FloatArray) -> FloatArray:
+    """See `Cover.fold`; the line where the lips meet is one too: behind it lie the teeth."""
+    side = 2 * _FOLD_REACH + 1
+    wide = cv2.dilate(edges, np.ones((side, side), np.uint8)) if edges.any() else edges
+    line = np.round(nodes[topology.INNER_LIPS] * _FINE).astype(np.int32)
+    cv2.polylines(wide, [line], True, 1, side, cv2.LINE_8, shift=8)
+    return np.asarray(cv2.GaussianBlur(wide.astype(np.float32), (0, 0), 1.0), np.float32)
+
+
+def _triangle_maps(nodes: FloatArray, values: FloatArray, whole: FloatArray) -> FloatArray:
+    """Affine maps N x C x 3 (grid node to value) of N triangles.
+
+    A sliver, such as those between closed lips, has no such map: it would run away within half a
+    node. Along its longest edge it follows the values there, and across it the whole face.
+
+    Args:
+        nodes: N x 3 x 2 grid coordinates of the corners.
+        values: N x 3 x C values at them.
+        whole: C x 3, the affine map that fits the whole face.
     """
-    edges = np.stack([nodes[:, 1] - nodes[:, 0], nodes[:, 2] - nodes[:, 0]], axis=2)
-    images = np.stack([source[:, 1] - source[:, 0], source[:, 2] - source[:, 0]], axis=2)
-    edges = edges.astype(np.float64)
-    area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
-    area = np.where(np.abs(area) < 1e-2, np.where(area < 0, -1e-2, 1e-2), area)
-    inverse = np.empty_like(edges)
-    inverse[:, 0, 0], inverse[:, 1, 1] = edges[:, 1, 1], edges[:, 0, 0]
-    inverse[:, 0, 1], inverse[:, 1, 0] = -edges[:, 0, 1], -edges[:, 1, 0]
-    linear = images @ (inverse / area[:, None, None])
-    offset = source[:, 0] - np.einsum("nij,nj->ni", linear, nodes[:, 0])
-    return np.concatenate([linear, offset[..., None]], axis=2).astype(np.float32)
+    a, b = (nodes[:, k].astype(np.float64) - nodes[:, 0] for k in (1, 2))
+    u, v = (values[:, k].astype(np.float64) - values[:, 0] for k in (1, 2))
+    sliver = (_height(nodes) < _SLIVER)[:, None]
+    area = np.where(sliver, 1.0, (a[:, 0] * b[:, 1] - b[:, 0] * a[:, 1])[:, None])
+    across = (u * b[:, 1:] - v * a[:, 1:]) / area
+    down = (v * a[:, :1] - u * b[:, :1]) / area
+    edge, rise = _longest_edges(nodes, values)
+    # What the values do along the edge besides what the whole face does.
+    rise = rise - edge[:, :1] * whole[:, 0] - edge[:, 1:] * whole[:, 1]
+    across = np.where(sliver, whole[:, 0] + rise * edge[:, :1], across)
+    down = np.where(sliver, whole[:, 1] + rise * edge[:, 1:], down)
+    centre = nodes.mean(axis=1)
+    level = values.mean(axis=1) - across * centre[:, :1] - down * centre[:, 1:]
+    return np.stack([across, down, level], axis=2).astype(np.float32)
 
 
-def _best_affine(nodes: FloatArray, source: FloatArray) -> FloatArray:
-    """Least-squares affine map 2 x 3 from grid nodes to source pixels."""
+def _longest_edges(nodes: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of N triangles: the direction of the longest edge, N x 2, and the slope along it, N x C."""
+    edges = np.roll(nodes, -1, axis=1) - nodes
+    lengths = np.sqrt(np.square(edges).sum(axis=2))
+    which = lengths.argmax(axis=1)
+    every = np.arange(len(nodes))
+    length = np.maximum(lengths[every, which], 1e-6)[:, None]
+    change = np.roll(values, -1, axis=1) - values
+    return edges[every, which] / length, change[every, which] / length
+
+
+def _best_affine(nodes: FloatArray, values: FloatArray) -> FloatArray:
+    """Least-squares affine map C x 3 from grid nodes (N x 2) to values there (N x C)."""
     known = np.column_stack([nodes, np.ones(len(nodes))]).astype(np.float64)
-    solution, *_ = np.linalg.lstsq(known, source.astype(np.float64), rcond=None)
-    return np.asarray(solution.T, np.float32)
+    squares = np.einsum("ni,nj->ij", known, known)
+    products = np.einsum("ni,nc->ic", known, values.astype(np.float64))
+    return np.asarray(np.linalg.solve(squares, products).T, np.float32)
 
 
 def spacing(x: FloatArray, y: FloatArray) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from common.progress import Progress
-from common.types import Face, Size
+from common.types import Face, FloatArray, Size
 from fusion.field import FusionField
 from fusion.request import Blend
 from preprocess.window import Window
@@ -33,11 +33,16 @@ class FaceView:
     picture: size of the whole picture. The window reaches at least a third of the face's size
     beyond its box where the picture does; its numbers, the source's too, are those that
     the target is fused in: of its own RGB profile, else sRGB, with 8 or 16 bits.
+
+    in_front: landmarks (468 x 3) of faces that are nearer to the camera and may cover this one.
+    close: of a target, a few small parts of the skin at the picture's own resolution.
     """
 
     face: Face
     window: Window
     picture: Size
+    in_front: tuple[FloatArray, ...] = ()
+    close: tuple[Window, ...] = ()
 
 
 class Engine(Protocol):

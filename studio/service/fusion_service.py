@@ -180,7 +180,9 @@ class FusionService:
             OptionError: A value of the wish is out of range.
             BusyError: The queue is full.
         """
-        blend, resolution = Blend(wish.ratio), Resolution.parse(wish.resolution)
+        own = self.settings.fusion
+        blend = Blend(wish.ratio, own.mode, own.shape, own.expression, own.keep_glasses)
+        resolution = Resolution.parse(wish.resolution)
         check_choice("fit", wish.fit, FITS)
         pairs = tuple((wish.source_face, index) for index in wish.target_faces)
         name = download_name(wish.target.name, SUFFIXES[wish.target.format])
@@ -191,7 +193,7 @@ class FusionService:
             output = Output(path, resolution, wish.fit, wanted.quality, wanted.jpeg_graft)
             request = FusionRequest(
                 target=wish.target.path,
-                source=wish.source.path,
+                sources=(wish.source.path,),
                 output=output,
                 blend=blend,
                 faces=FaceSelection(pairs=pairs),

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import choices, contact_sheet, detection, light, quality, resolution, speed
+from benchmarks import choices, contact_sheet, detection, quality, resolution, speed
+from benchmarks.measuring.in_memory import Workbench
 from benchmarks.measuring.portraits import Pair, demo_portraits
 from benchmarks.measuring.studio_runs import Studio, timed
+from fusion.engines.registry import create_engine
+from fusion.request import Blend
 
 pytestmark = pytest.mark.usefixtures("model_directory")
 
@@ -66,28 +69,55 @@ def test_timed_counts_the_processor_time_of_the_work():
 
 
 def test_quality_judges_a_fusion_by_both_portraits(faces, tmp_path, monkeypatch, capsys):
-    figures = tmp_path / "quality.json"
-    _run(quality, monkeypatch, "--faces", faces, "--json", figures)
+    figures, sheet = tmp_path / "quality.json", tmp_path / "sheet.png"
+    arguments = ["--faces", faces, "--ratios", "--shape", "0", "--sheet", sheet]
+    _run(quality, monkeypatch, *arguments, "--json", figures)
     found = json.loads(figures.read_text(encoding="utf-8"))
     assert len(found["pairs"]) == 2
     for pair in found["pairs"]:
         assert 0 < pair["to_source"] < 0.8
+        assert 0 <= pair["skin_light"] < 10
         assert 0 <= pair["light"] < 10
         assert 0.3 < pair["seam"] < 2
-        assert pair["drift"] is None or pair["drift"] < 10
+        assert 0 <= pair["drift"] < 0.1
+        assert 0.3 < pair["detail"] < 2
+        assert len(pair["steps"]) == len(quality.STEPS)
+        assert pair["steps"][-1] < pair["steps"][0]
+        # Seen small, the fusion is the same person.
+        assert pair["steps"][-1] == pytest.approx(pair["to_source"], abs=0.1)
     assert found["summary"]["seam"]["lowest"] <= found["summary"]["seam"]["highest"]
-    assert "2 pairs" in capsys.readouterr().out
+    assert found["blend"]["shape"] == 0
+    assert found["blend"]["expression"] == "target"
+    printed = capsys.readouterr().out
+    assert "2 pairs" in printed
+    assert "it falls at every step" in printed
+    with Image.open(sheet) as page:
+        assert page.width == contact_sheet.WIDTH
 
 
-def test_light_compares_its_variants_and_the_engine(faces, tmp_path, monkeypatch):
-    figures = tmp_path / "light.json"
-    _run(light, monkeypatch, "--faces", faces, "--pairs", "a:b", "--json", figures)
-    found = {one["name"]: one["summary"] for one in json.loads(figures.read_text())["variants"]}
-    assert len(found) == len(light.VARIANTS) + 1
-    assert "the engine" in found
-    once = found["encoded, added"]["light"]["median"]
-    twice = found["encoded, added, two passes"]["light"]["median"]
-    assert twice < once
+def test_quality_measures_what_the_pipeline_writes(faces, tmp_path):
+    studio = Studio()
+    target, source = (faces / name for name in ("a_astronaut.jpg", "b_second.jpg"))
+    blend = Blend(1.0)
+    bench = Workbench(studio, tmp_path)
+    portraits = [bench.portrait(file) for file in (target, source)]
+    fused = bench.fuse(*portraits, create_engine("mesh"), blend)
+    files = [one.image.path for one in portraits]
+    result = studio.fuse(*files, tmp_path / "out.png")
+    written = studio.pixels(tmp_path / "out.png")
+    assert result.size == fused.size
+    assert (fused.pixels != fused.before).any()
+    # Pixels around a face may have been kept at another scale; then they round differently.
+    assert np.abs(fused.pixels.astype(float) - written).mean() < 0.02
+
+
+def test_quality_in_two_processes_keeps_the_order(faces):
+    people = (faces / "a_astronaut.jpg", faces / "b_second.jpg")
+    wanted = quality.Wanted(people, Blend(1.0), 400, with_steps=False, with_sheet=False)
+    pairs = [Pair(*people), Pair(*people[::-1])]
+    together = quality.measure_all(wanted, pairs, 2)
+    assert together == quality.measure_all(wanted, pairs, 1)
+    assert together[0] != together[1]
 
 
 def test_detection_counts_the_networks_runs(faces, tmp_path, model_directory, capsys, monkeypatch):

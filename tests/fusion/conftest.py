@@ -38,11 +38,11 @@ def prepare(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pre
 
     def views(target: NDArray[Any], source: NDArray[Any]) -> Fusion:
         folder = tmp_path_factory.mktemp("prepared")
-        files = [
+        seen_file, given_file = (
             save(folder / f"{index}.png", pixels) for index, pixels in enumerate((target, source))
-        ]
+        )
         observer = Observer(create_engine("mesh"))
-        request = FusionRequest(*files, Output(folder / "out.png"), Blend(1.0))
+        request = FusionRequest(seen_file, (given_file,), Output(folder / "out.png"), Blend(1.0))
         pipeline.run(request, observer, Progress())
         ((given, seen),) = observer.seen
         return Fusion(observer.engine, given, seen, target, source)

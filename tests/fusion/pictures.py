@@ -14,7 +14,7 @@ from PIL import Image
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion.engines.base import Capabilities, Engine, FaceView
-from fusion.field import FusionField
+from fusion.field import Backdrop, FusionField
 from fusion.request import Blend
 
 Pixels = NDArray[Any]
@@ -105,4 +105,5 @@ class Fusion:
     def render(self, fusion_field: FusionField, at: Size | None = None) -> FloatArray:
         """The whole picture at size ``at``, H x W x 3."""
         at = at or self.size
-        return fusion_field.render(resized(self.pixels, at), Region.whole(at), at)
+        whole = Region.whole(at)
+        return fusion_field.render(Backdrop(resized(self.pixels, at), whole), whole, at)

@@ -1,14 +1,18 @@
 """What a result warns of."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from common.types import Face, FaceQuality, Pose, Region, Size
-from fusion.advice import warnings_for
+from fusion.advice import TURNED, warnings_for
+from fusion.pairing import Match
 from tests.fusion.pictures import Fusion
 
-SOURCE = Size(10_000, 10_000)
+
+def pair(source: Face, target: Face, view: int = 0) -> Match:
+    return Match(view, Path(f"{view}.png"), Size(10_000, 10_000), source, target)
 
 
 @pytest.fixture
@@ -18,43 +22,52 @@ def face(fusion: Fusion) -> Face:
 
 
 def test_a_good_pair_needs_no_words(face: Face) -> None:
-    assert warnings_for([(face, face)], SOURCE, 1.0) == ()
-    assert warnings_for([], SOURCE, 1.0) == ()
+    assert warnings_for([pair(face, face)], 1.0) == ()
+    assert warnings_for([], 1.0) == ()
 
 
 def test_a_blurred_source(face: Face) -> None:
     blurred = replace(face, quality=FaceQuality(200.0, 1.2))
-    assert warnings_for([(face, blurred)], SOURCE, 1.0) == ()  # a blurred target is as it is
-    (warning,) = warnings_for([(blurred, face)], SOURCE, 1.0)
+    assert warnings_for([pair(face, blurred)], 1.0) == ()  # a blurred target is as it is
+    (warning,) = warnings_for([pair(blurred, face)], 1.0)
     assert warning == "the source's face is blurred, so the result is soft"
 
 
 @pytest.mark.parametrize(("scale", "shown"), [(1.0, 500), (4.0, 800)])
 def test_a_source_shown_much_larger_than_it_is(face: Face, scale: float, shown: int) -> None:
     target = replace(face, index=3, quality=FaceQuality(shown / scale, 8.0))
-    (warning,) = warnings_for([(face, target)], SOURCE, scale)
+    (warning,) = warnings_for([pair(face, target)], scale)
     assert warning.startswith(f"the source's face is 200 px and is shown at {shown} px")
-    assert warnings_for([(face, replace(face, quality=FaceQuality(390.0, 8.0)))], SOURCE, 1.0) == ()
+    assert warnings_for([pair(face, replace(face, quality=FaceQuality(390.0, 8.0)))], 1.0) == ()
 
 
-@pytest.mark.parametrize("side", [-1, 1])
-def test_heads_turned_apart(face: Face, side: int) -> None:
-    left, right = (replace(face, pose=Pose(yaw, 0.0, 0.0)) for yaw in (-30.0 * side, 30.0 * side))
-    (warning,) = warnings_for([(left, right)], SOURCE, 1.0)
-    assert "turned 60 degrees apart" in warning
+@pytest.mark.parametrize(
+    ("left", "right", "degrees"),
+    [
+        (Pose(-30, 0, 0), Pose(30, 0, 0), 60),
+        (Pose(30, 0, 0), Pose(-30, 0, 0), 60),
+        (Pose(0, -25, 0), Pose(0, 25, 0), 50),
+        (Pose(35, 0, 0), Pose(0, 35, 0), 48),
+        (Pose(TURNED - 1, 0, 0), Pose(0, 0, 90), None),
+    ],
+)
+def test_heads_turned_apart(face: Face, left: Pose, right: Pose, degrees: int | None) -> None:
+    found = warnings_for([pair(replace(face, pose=left), replace(face, pose=right))], 1.0)
+    assert len(found) == (degrees is not None)
+    assert all(f"turned {degrees} degrees apart" in warning for warning in found)
 
 
 def test_a_source_that_the_frame_cuts(face: Face) -> None:
     cut = replace(face, box=Region(-60, 10, 200, 240))
-    assert "the frame cuts" in warnings_for([(cut, face)], SOURCE, 1.0)[0]
+    assert "the frame cuts" in warnings_for([pair(cut, face)], 1.0)[0]
     grazed = replace(face, box=Region(-10, 10, 200, 240))
-    assert warnings_for([(grazed, face)], SOURCE, 1.0) == ()
+    assert warnings_for([pair(grazed, face)], 1.0) == ()
 
 
 def test_of_several_faces_the_place_is_told_and_nothing_is_said_twice(face: Face) -> None:
     poor = replace(face, quality=FaceQuality(50.0, 1.0))
     targets = [replace(face, index=i, box=Region(300 * i, 40, 200, 240)) for i in (0, 1)]
-    found = warnings_for([(poor, target) for target in targets], SOURCE, 1.0)
+    found = warnings_for([pair(poor, target) for target in targets], 1.0)
     assert [warning for warning in found if "blurred" in warning] == [
         "the source's face is blurred, so the result is soft"
     ]
@@ -62,3 +75,13 @@ def test_of_several_faces_the_place_is_told_and_nothing_is_said_twice(face: Face
         "(the face at 0, 40)",
         "(the face at 300, 40)",
     ]
+
+
+def test_of_several_sources_each_is_named(face: Face) -> None:
+    blurred = replace(face, quality=FaceQuality(200.0, 1.2))
+    cut = replace(face, box=Region(-60, 10, 200, 240))
+    other = replace(face, index=1)
+    assert warnings_for([pair(blurred, face, 0), pair(cut, other, 1)], 1.0) == (
+        "the source's face in 0.png is blurred, so the result is soft",
+        "the frame cuts the source's face in 1.png; what it hides stays the target's",
+    )

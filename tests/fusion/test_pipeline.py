@@ -27,8 +27,9 @@ from common.errors import (
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion import rendering
+from fusion.engines.base import FaceView
 from fusion.engines.registry import create_engine
-from fusion.field import FusionField
+from fusion.field import Backdrop, FusionField
 from fusion.pipeline import Pipeline, detection_report
 from fusion.request import (
     Blend,
@@ -54,7 +55,7 @@ def run(pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path
         target: Path = target_file,
         name: str = "out.png",
         *,
-        source: Path = source_file,
+        source: Path | tuple[Path, ...] = source_file,
         ratio: float = 1.0,
         faces: str = "largest",
         resolution: str = "original",
@@ -63,10 +64,10 @@ def run(pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path
     ) -> tuple[FusionResult, NDArray[Any]]:
         request = FusionRequest(
             target,
-            source,
+            source if isinstance(source, tuple) else (source,),
             Output(tmp_path / name, Resolution.parse(resolution)),
             Blend(ratio),
-            FaceSelection.parse(faces),
+            faces=FaceSelection.parse(faces),
         )
         result = pipeline.run(request, engine or create_engine("mesh"), progress or Progress())
         return result, load_pixels(tmp_path / name)
@@ -270,12 +271,19 @@ def test_a_face_that_is_not_there(run: Run, faces: str, says: str, tmp_path: Pat
 class Tint:
     """A field that paints a rectangle; where two overlap, the later one shows."""
 
+    notes = ("painted in one colour",)
+    width = 200.0
+
     def __init__(self, region: Region, value: float) -> None:
         self._region = region
         self._value = np.float32(value)
+        self.warnings = (f"painted {value:.1f}",)
 
     def bounds(self, at: Size) -> Region:
         return self._region.clip(at)
+
+    def reach(self, _: Size) -> int:
+        return 0
 
     def opacity(self, region: Region, at: Size) -> FloatArray:
         out = np.zeros((region.height, region.width), np.float32)
@@ -284,8 +292,11 @@ class Tint:
             out[inner.within(region)] = 1
         return out
 
-    def render(self, tile: FloatArray, region: Region, at: Size) -> FloatArray:
+    face = skin = opacity
+
+    def render(self, under: Backdrop, region: Region, at: Size) -> FloatArray:
         weight = self.opacity(region, at)[..., None]
+        tile = under.read(region)
         return np.asarray(tile * (1 - weight) + weight * self._value, np.float32)
 
 
@@ -296,25 +307,132 @@ class Painter:
     regions = (Region(10, 20, 200, 150), Region(150, 100, 300, 200), Region(600, 500, 500, 500))
 
     def __init__(self) -> None:
-        self._count = 0
+        self.seen: list[tuple[FaceView, FaceView]] = []
 
-    def prepare(self, *_: Any) -> FusionField:
-        self._count += 1
-        return Tint(self.regions[self._count - 1], self._count / 5)
+    def prepare(self, source: FaceView, target: FaceView, *_: Any) -> FusionField:
+        self.seen.append((source, target))
+        return Tint(self.regions[len(self.seen) - 1], len(self.seen) / 5)
 
 
-def test_overlapping_fields_are_laid_one_over_the_other(
-    run: Run, astronaut: NDArray[Any], tmp_path: Path
-) -> None:
+@pytest.fixture
+def three(astronaut: NDArray[Any], tmp_path: Path) -> Path:
+    """Three heads side by side, 900 x 600."""
     head = target_portrait(astronaut)[:, 180:480]
-    three = np.concatenate([head, head[:, ::-1], head], axis=1)
-    target = save(tmp_path / "three.png", three)
-    _, fused = run(target, faces="all", engine=Painter())
-    expected = three.copy()
+    return save(tmp_path / "three.png", np.concatenate([head, head[:, ::-1], head], axis=1))
+
+
+def test_overlapping_fields_are_laid_one_over_the_other(run: Run, three: Path) -> None:
+    result, fused = run(three, faces="all", engine=Painter())
+    expected = load_pixels(three)
     for index, region in enumerate(Painter.regions):
         inside = region.clip(Size(900, 600))
         expected[inside.within(Region(0, 0, 900, 600))] = (index + 1) * 51
     assert np.array_equal(fused, expected)
+    assert [face.index for face, _ in result.faces] == [0, 1, 2]
+
+
+def test_what_fields_say_is_said_once(run: Run, three: Path) -> None:
+    result, _ = run(three, faces="all", engine=Painter())
+    assert result.notes.count("painted in one colour") == 1
+    assert {"painted 0.2", "painted 0.4", "painted 0.6"} <= set(result.warnings)
+    assert len(set(result.warnings)) == len(result.warnings)
+
+
+@pytest.fixture(scope="module")
+def couple(astronaut: NDArray[Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two heads so close that each reaches into the other's surroundings; the right is larger."""
+    picture = np.full((620, 900, 3), 140, np.uint8)
+    head = target_portrait(astronaut)[:, 200:470]
+    small = cv2.resize(head, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    picture[60 : 60 + small.shape[0], 300 - small.shape[1] : 300] = small
+    picture[:600, 260:530] = head
+    return save(tmp_path_factory.mktemp("couple") / "couple.png", picture)
+
+
+@pytest.mark.parametrize("faces", ["all", "0,1", "1,0"])
+def test_the_nearer_face_is_laid_last_and_stands_before_the_other(
+    run: Run, couple: Path, faces: str
+) -> None:
+    painter = Painter()
+    result, _ = run(couple, faces=faces, engine=painter)
+    near, far = (face for face, _ in result.faces)
+    assert near.quality.size > far.quality.size
+    assert [target.face.index for _, target in painter.seen] == [1, 0]
+    (over_far, over_near) = (target.in_front for _, target in painter.seen)
+    assert over_near == ()
+    (points,) = over_far
+    assert np.array_equal(points, near.landmarks)
+
+
+def test_a_face_stands_in_front_though_it_is_not_fused(run: Run, couple: Path) -> None:
+    painter = Painter()
+    run(couple, faces="1", engine=painter)
+    ((_, target),) = painter.seen
+    assert len(target.in_front) == 1
+
+
+ALIKE = 0.05
+"""Mean levels of the whole picture; one of several sources is read anew, at another scale."""
+
+
+def difference(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Mean absolute difference in levels."""
+    return float(np.abs(one.astype(float) - other).mean())
+
+
+def test_of_several_views_the_one_that_suits_best_is_taken(
+    run: Run, source_file: Path, tmp_path: Path
+) -> None:
+    """A small and blurred copy and the portrait itself: the order does not matter."""
+    pixels = load_pixels(source_file)
+    poor = save(tmp_path / "poor.png", cv2.GaussianBlur(pixels, (0, 0), 4)[::2, ::2])
+    for sources in ((poor, source_file), (source_file, poor)):
+        result, fused = run(source=sources, name="several.png")
+        assert difference(fused, run(source=source_file, name="one.png")[1]) < ALIKE
+        assert difference(fused, run(source=poor, name="other.png")[1]) > 2 * ALIKE
+        (note,) = (note for note in result.notes if "source pictures" in note)
+        assert note.startswith(f"of the 2 source pictures, {source_file} was taken")
+        assert not any("blurred" in warning for warning in result.warnings)
+        assert result.as_dict()["sources"] == [str(path) for path in sources]
+
+
+def test_one_source_given_twice_is_one_source(run: Run, source_file: Path) -> None:
+    twice = run(source=(source_file, source_file), name="twice.png")[1]
+    assert np.array_equal(twice, run(name="once.png")[1])
+
+
+def test_pairs_number_the_faces_on_from_source_to_source(
+    run: Run, pair: Path, source_file: Path, target_file: Path
+) -> None:
+    """0 and 1 are the pair's, 2 is the portrait's."""
+    sources = (pair, source_file)
+    fused = run(source=sources, faces="2:0", name="second.png")[1]
+    alone = run(faces="0:0", name="alone.png")[1]
+    assert difference(fused, alone) < ALIKE
+    fused = run(source=sources, faces="1:0", name="first.png")[1]
+    assert difference(fused, run(source=pair, faces="1:0", name="pair.png")[1]) < ALIKE
+    assert difference(fused, alone) > 2 * ALIKE
+    with pytest.raises(OptionError, match="the source pictures have no face 3; they show 3"):
+        run(source=sources, faces="3:0")
+
+
+def test_every_source_needs_a_face(run: Run, source_file: Path, tmp_path: Path) -> None:
+    empty = save_png(tmp_path / "empty.png", photo(300, 200))
+    with pytest.raises(NoFaceError, match=r"in the source picture .*empty\.png"):
+        run(source=(source_file, empty))
+    assert list(tmp_path.iterdir()) == [empty]
+
+
+def test_only_a_source_that_is_used_keeps_pixels(
+    pipeline: Pipeline, target_file: Path, source_file: Path, pair: Path, tmp_path: Path
+) -> None:
+    output = Output(tmp_path / "out.png")
+    for sources in ((source_file,), (source_file, pair, pair)):
+        plan = pipeline._plan(FusionRequest(target_file, sources, output), Progress())
+        used = {match.view for match in plan.matches}
+        kept = {index for index, image in enumerate(plan.sources) if image._kept}
+        assert kept <= used
+        assert len(plan.sources) == len(sources)
 
 
 def test_the_target_may_be_the_output(run: Run, astronaut: NDArray[Any], tmp_path: Path) -> None:
@@ -356,7 +474,9 @@ def test_outputs_have_the_pictures_limit(
     small = Pipeline(pipeline._finder, max_megapixels=1.0)
     large = Output(tmp_path / "out.png", Resolution.parse("2048"))
     with pytest.raises(ImageSizeError, match="2048x1707"):
-        small.run(FusionRequest(target_file, source_file, large), create_engine("mesh"), Progress())
+        small.run(
+            FusionRequest(target_file, (source_file,), large), create_engine("mesh"), Progress()
+        )
     with pytest.raises(ImageSizeError, match="megapixels"):
         Pipeline(pipeline._finder, max_megapixels=0.1).detect(target_file, Detection(), Progress())
 
@@ -425,7 +545,8 @@ def test_a_result_tells_all_of_the_contract(run: Run, tmp_path: Path, ratio: flo
     result, _ = run(ratio=ratio, resolution="1024", name="out.jpg", progress=progress)
     report = result.as_dict()
     assert list(report) == [
-        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
+        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "shape"),
+        *("expression", "sources", "faces"),
         *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     (face,) = report["faces"]
@@ -477,7 +598,7 @@ def test_requests_may_run_side_by_side(
     pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path
 ) -> None:
     engine = create_engine("mesh")
-    base = FusionRequest(target_file, source_file, Output(tmp_path / "0.png"), Blend(0.8))
+    base = FusionRequest(target_file, (source_file,), Output(tmp_path / "0.png"), Blend(0.8))
 
     def work(index: int) -> bytes:
         output = Output(tmp_path / f"{index}.png")

@@ -12,6 +12,7 @@ from fusion.request import (
     Blend,
     Detection,
     FaceSelection,
+    Finish,
     FusionRequest,
     FusionResult,
     Output,
@@ -28,15 +29,15 @@ from tests.fusion.pictures import Fusion
         (" Largest ", False, ()),
         ("all", True, ()),
         ("ALL", True, ()),
-        ("0", False, ((0, 0),)),
-        ("0, 2", False, ((0, 0), (0, 2))),
+        ("0", False, ((None, 0),)),
+        ("0, 2", False, ((None, 0), (None, 2))),
         ("1:0", False, ((1, 0),)),
         ("1:0,0:2", False, ((1, 0), (0, 2))),
-        ("3,1:0", False, ((0, 3), (1, 0))),
+        ("3,1:0", False, ((None, 3), (1, 0))),
     ],
 )
 def test_faces_are_chosen_in_words(
-    text: str, every: bool, pairs: tuple[tuple[int, int], ...]
+    text: str, every: bool, pairs: tuple[tuple[int | None, int], ...]
 ) -> None:
     assert FaceSelection.parse(text) == FaceSelection(every, pairs)
 
@@ -62,7 +63,17 @@ def test_a_target_face_is_named_once(text: str) -> None:
         (lambda: Blend(ratio=1.01), r"ratio 1\.01 is outside 0 to 1"),
         (lambda: Blend(ratio=-0.1), r"ratio -0\.1 is outside 0 to 1"),
         (lambda: Blend(ratio=float("nan")), "ratio nan is outside 0 to 1"),
-        (lambda: Blend(mode="overlay"), "mode 'overlay' is not known; use one of: normal"),
+        (lambda: Blend(mode="soft"), "mode 'soft' is not known; use one of: normal, blend, over"),
+        (lambda: Blend(shape=1.2), r"shape 1\.2 is outside 0 to 1"),
+        (lambda: Blend(shape=float("nan")), "shape nan is outside 0 to 1"),
+        (lambda: Blend(expression="both"), "'both' is not known; use one of: target, source"),
+        (lambda: Finish(smooth=-0.1), r"smooth -0\.1 is outside 0 to 1"),
+        (lambda: Finish(sharpen=2), "sharpen 2 is outside 0 to 1"),
+        (lambda: Finish(brightness=0.6), r"brightness 0\.6 is outside -0\.5 to 0\.5"),
+        (lambda: Finish(contrast=-0.6), r"contrast -0\.6 is outside -0\.5 to 0\.5"),
+        (lambda: Finish(saturation=1), r"saturation 1 is outside -0\.5 to 0\.5"),
+        (lambda: Finish(scope="skin"), "scope 'skin' is not known; use one of: image, face"),
+        (lambda: FusionRequest(Path("t.png"), (), Output(Path("o.png"))), "at least one source"),
         (lambda: Detection(threshold=0.05), r"threshold 0\.05 is outside 0\.1 to 0\.9"),
         (lambda: Detection(threshold=float("inf")), "threshold inf is outside"),
         (lambda: Detection(min_face=23), "min-face 23 is outside 24 to 100000"),
@@ -81,11 +92,13 @@ def test_values_at_the_ends_of_their_range() -> None:
     assert [Detection(value).threshold for value in (0.1, 0.9)] == [0.1, 0.9]
     assert Detection(min_face=24).min_face == 24
     assert [Output(Path("o.png"), quality=value).quality for value in (1, 100)] == [1, 100]
+    assert [Finish(brightness=value).brightness for value in (-0.5, 0.5)] == [-0.5, 0.5]
+    assert [Blend(shape=value).shape for value in (0, 1)] == [0, 1]
 
 
 def test_requests_are_frozen_values() -> None:
-    request = FusionRequest(Path("t.png"), Path("s.png"), Output(Path("o.png")))
-    assert request == FusionRequest(Path("t.png"), Path("s.png"), Output(Path("o.png")))
+    request = FusionRequest(Path("t.png"), (Path("s.png"),), Output(Path("o.png")))
+    assert request == FusionRequest(Path("t.png"), (Path("s.png"),), Output(Path("o.png")))
     assert hash(request) == hash(dataclasses.replace(request))
     with pytest.raises(dataclasses.FrozenInstanceError):
         request.target = Path("other.png")  # type: ignore[misc]
@@ -95,7 +108,10 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
     face = fusion.target.face
     result = FusionResult(
         request=FusionRequest(
-            Path("t.jpg"), Path("s.jpg"), Output(Path("folder/o.png")), Blend(0.4)
+            Path("t.jpg"),
+            (Path("s.jpg"), Path("r.jpg")),
+            Output(Path("folder/o.png")),
+            Blend(0.4, "blend", 0.2, "source"),
         ),
         size=Size(640, 480),
         format="png",
@@ -130,7 +146,10 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         "engine": "mesh",
         "device": "cpu",
         "ratio": 0.4,
-        "mode": "normal",
+        "mode": "blend",
+        "shape": 0.2,
+        "expression": "source",
+        "sources": ["s.jpg", "r.jpg"],
         "seconds": {"total": 1.2346, "read": 0.1},
         "peak_rss_mb": 123.5,
         "written": "grafted",

@@ -21,6 +21,7 @@ from PIL import Image
 from common.errors import MemoryLimitError, OptionError
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
+from fusion.field import Backdrop
 from fusion.memory import Budget
 from fusion.rendering import changing, render
 from preprocess import delivery as delivery_module
@@ -55,7 +56,11 @@ class Disc:
         away = np.hypot((columns + 0.5) / factor - self.x, (rows + 0.5) / factor - self.y)
         return np.clip((self.radius - away) / 8, 0, 1).astype(np.float32)
 
-    def render(self, tile: FloatArray, region: Region, at: Size) -> FloatArray:
+    def reach(self, at: Size) -> int:  # noqa: ARG002 - of the protocol
+        return 0
+
+    def render(self, under: Backdrop, region: Region, at: Size) -> FloatArray:
+        tile = under.read(region)
         weight = self.opacity(region, at)[..., None]
         colour = np.array([0.8, 0.5, 0.3], np.float32)
         return np.where(weight > 0, tile + weight * (colour - tile), tile)

@@ -6,9 +6,10 @@ import pytest
 
 from common.types import FloatArray, Region, Size
 from fusion.compositing.grid import FaceGrid
-from fusion.compositing.warp import dense_map, sample, spacing
+from fusion.compositing.warp import Cover, dense_map, level_ring, sample, spacing, with_ring
 from preprocess import face_topology as topology
 from preprocess.window import Window
+from tests.fusion.faces import turned, width_of
 from tests.fusion.pictures import Fusion
 
 
@@ -61,17 +62,6 @@ def test_the_map_never_folds_on_a_frontal_face(
     assert (area > 0).mean() > 0.999
 
 
-def turned(landmarks: FloatArray, degrees: float) -> FloatArray:
-    """The head turned about its vertical axis, seen from far away."""
-    angle = np.radians(degrees)
-    middle = landmarks[topology.FACE_OVAL].mean(axis=0)
-    x, y, z = (landmarks - middle).T
-    shaken = np.stack(
-        [x * np.cos(angle) - z * np.sin(angle), y, x * np.sin(angle) + z * np.cos(angle)]
-    )
-    return np.asarray(shaken.T + middle, np.float32)
-
-
 @pytest.mark.parametrize("degrees", [-45, 45])
 def test_a_head_turned_far_still_gives_finite_maps(landmarks: FloatArray, degrees: float) -> None:
     target = turned(landmarks, degrees)
@@ -81,6 +71,44 @@ def test_a_head_turned_far_still_gives_finite_maps(landmarks: FloatArray, degree
     # Of the folded mesh the near side wins: the nose is on top.
     nose = mapped(grid, origin, target[[topology.NOSE_TIP], :2])[0]
     assert nose == pytest.approx(landmarks[topology.NOSE_TIP, :2], abs=4)
+
+
+def test_a_fold_is_not_smoothed_over(landmarks: FloatArray) -> None:
+    target = turned(landmarks, 40)
+    grid = FaceGrid.over(target[:, :2], 8.0, 0.7)
+    cover = Cover.of(grid, target)
+    jump = np.abs(np.diff(cover.carry(with_ring(landmarks)[:, :2])[0], axis=1))
+    inside = grid.fill(target[topology.FACE_OVAL, :2])[:, 1:] > 0.9
+    steep = (jump > 0.04 * width_of(landmarks)) & inside
+    assert steep.sum() >= 5  # along the nose, behind which the cheek hides
+    assert (cover.fold[:, 1:][steep] > 0.5).all()
+
+
+def test_a_frontal_face_has_folds_only_at_its_lips(grid: FaceGrid, landmarks: FloatArray) -> None:
+    fold = Cover.of(grid, landmarks).fold
+    mouth = cv2.dilate(grid.fill(landmarks[topology.OUTER_LIPS, :2]), np.ones((13, 13), np.uint8))
+    assert fold.max() == pytest.approx(1.0, abs=0.01)
+    assert (fold[mouth == 0] > 0.5).mean() < 0.02
+
+
+def test_closed_lips_do_not_mix(grid: FaceGrid, landmarks: FloatArray) -> None:
+    closed = landmarks.copy()
+    upper, lower = topology.INNER_LIPS[1:10], topology.INNER_LIPS[:10:-1]
+    closed[upper] = closed[lower] = (landmarks[upper] + landmarks[lower]) / 2
+    source = landmarks * np.float32(2)
+    y = dense_map(grid, closed, source)[1]
+    column, row = np.round(grid.nodes_of(closed[[topology.UPPER_LIP_INSIDE], :2])[0]).astype(int)
+    edges = source[[topology.UPPER_LIP_INSIDE, topology.LOWER_LIP_INSIDE], 1]
+    assert y[row - 3, column] < edges[0] + 1
+    assert y[row + 3, column] > edges[1] - 1
+
+
+def test_attributes_hardly_leave_their_range(grid: FaceGrid, landmarks: FloatArray) -> None:
+    values = np.random.default_rng(3).uniform(0, 1, (topology.POINTS, 1)).astype(np.float32)
+    plane = Cover.of(grid, landmarks).carry(level_ring(values))[0]
+    inside = grid.fill(landmarks[topology.FACE_OVAL, :2]) > 0.9
+    assert plane[inside].min() > -0.7  # a node lies up to half a step outside its triangle
+    assert plane[inside].max() < 1.7
 
 
 def picture(width: int, height: int) -> np.ndarray:

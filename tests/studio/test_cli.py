@@ -96,14 +96,22 @@ def test_fuse(cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_
     options = ("--ratio", "0.8", "--resolution", "1024", "--engine", "mesh", "--quality", "90")
     more = ("--mode", "normal", "--fit", "keep", "--faces", "0:0", "--threshold", "0.4")
     most = ("--min-face", "40", "--jpeg-graft", "auto", "--max-memory-mb", "400")
-    report = cli(*fuse(portrait, other, output, *options, *more, *most)).report
+    blend = ("--shape", "0.2", "--expression", "source", "--no-keep-glasses")
+    finish = ("--smooth", "0.2", "--brightness", "-0.1", "--contrast", "0.1", "--scope", "face")
+    last = ("--saturation", "0.1", "--sharpen", "0.3")
+    report = cli(
+        *fuse(portrait, other, output, *options, *more, *most, *blend, *finish, *last)
+    ).report
     assert list(report) == [
-        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "faces"),
+        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "shape"),
+        *("expression", "sources", "faces"),
         *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     assert list(report["seconds"]) == ["total", "read", "detect", "prepare", "render", "write"]
     assert report["output"] == str(output)
     assert (report["width"], report["height"], report["ratio"]) == (1024, 1024, 0.8)
+    assert (report["shape"], report["expression"]) == (0.2, "source")
+    assert report["sources"] == [str(other)]
     assert report["faces"][0]["used"] is True
     assert report["peak_rss_mb"] < 350
     with Image.open(output) as picture:
@@ -182,9 +190,42 @@ def test_settings_are_the_defaults(
     cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path
 ) -> None:
     settings = {"STUDIO_FUSION__RATIO": "0", "STUDIO_OUTPUT__QUALITY": "50"}
+    settings |= {"STUDIO_FUSION__SHAPE": "0.1", "STUDIO_FUSION__EXPRESSION": "source"}
     copy = tmp_path / "copy.png"
-    assert cli(*fuse(portrait, other, copy), **settings).report["ratio"] == 0
+    report = cli(*fuse(portrait, other, copy), **settings).report
+    found = [report[name] for name in ("ratio", "mode", "shape", "expression", "written")]
+    assert found == [0, "normal", 0.1, "source", "copied"]
     assert copy.read_bytes() == portrait.read_bytes()
+    report = cli(*fuse(portrait, other, copy, "--shape", "0.9"), **settings).report
+    assert report["shape"] == 0.9
+
+
+def test_ratio_0_with_a_finish_is_no_copy(
+    cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    for scope, corner_changes in (("image", True), ("face", False)):
+        output = tmp_path / f"{scope}.png"
+        options = ("--ratio", "0", "--brightness", "0.2", "--scope", scope)
+        cli(*fuse(portrait, other, output, *options)).report  # noqa: B018 - it fails on an error
+        with Image.open(output) as after, Image.open(portrait) as before:
+            apart = np.asarray(after, float) - np.asarray(before)
+        assert apart.any()
+        assert bool(apart[:40, :40].any()) == corner_changes
+
+
+def test_several_sources(
+    cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.png"
+    report = cli(*fuse(portrait, other, output, "--source", portrait)).report
+    assert report["sources"] == [str(other), str(portrait)]
+    (note,) = (note for note in report["notes"] if "source pictures" in note)
+    assert f"{portrait} was taken: the heads are turned 0 degrees apart" in note
+    report = cli(*fuse(portrait, other, output, "--source", portrait, "--faces", "0:0")).report
+    assert report["notes"] == []  # it was named
+    missing = cli(*fuse(portrait, other, output, "--source", tmp_path / "none.png")).failure
+    assert missing["error"] == "file_not_found"
+    assert "none.png" in missing["message"]
 
 
 def test_names_that_are_not_ascii_or_no_text(
@@ -217,12 +258,20 @@ def test_nothing_asked_shows_what_there_is(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--smooth", "0.5"), "No such option '--smooth'"),
-        (("--brightness", "0.1"), "No such option '--brightness'"),
+        (("--polish", "0.5"), "No such option '--polish'"),
+        (("--smooth", "1.5"), "smooth 1.5 is outside 0 to 1"),
+        (("--smooth", "soft"), "'soft' is not a valid float"),
+        (("--sharpen", "-1"), "sharpen -1 is outside 0 to 1"),
+        (("--brightness", "0.51"), "brightness 0.51 is outside -0.5 to 0.5"),
+        (("--contrast", "-0.51"), "contrast -0.51 is outside -0.5 to 0.5"),
+        (("--saturation", "inf"), "saturation inf is outside -0.5 to 0.5"),
+        (("--scope", "hair"), "scope 'hair' is not known; use one of: image, face"),
+        (("--shape", "1.01"), "shape 1.01 is outside 0 to 1"),
+        (("--expression", "smile"), "expression 'smile' is not known; use one of: target, source"),
         (("--ratio", "1.5"), "ratio 1.5 is outside 0 to 1"),
         (("--ratio", "much"), "'much' is not a valid float"),
         (("--ratio", "nan"), "ratio nan is outside 0 to 1"),
-        (("--mode", "overlay"), "mode 'overlay' is not known; use one of: normal"),
+        (("--mode", "soft"), "mode 'soft' is not known; use one of: normal, blend, overlay"),
         (("--resolution", "777"), "resolution '777' is not known; use one of: original, 512"),
         (("--resolution", "8x9000"), "resolution 8x9000: each side must have 16 to 65535 pixels"),
         (("--fit", "stretch"), "fit 'stretch' is not known; use one of: keep, pad, crop"),

@@ -136,7 +136,7 @@ def result_for(
 ) -> Fused:
     output.write_bytes(b"x" * 1_240_000)
     result = FusionResult(
-        request=FusionRequest(target.path, target.path, Output(output, fit=fit)),
+        request=FusionRequest(target.path, (target.path,), Output(output, fit=fit)),
         size=size,
         format="jpeg",
         engine="mesh",

@@ -1,0 +1,255 @@
+"""The fusion field that maps over a face make; every engine's maps may be laid into it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from common.types import FloatArray, Region, Size
+from fusion.compositing import light, modes, occlusion, warp
+from fusion.compositing.grid import FaceGrid
+from fusion.field import BLOCK, Backdrop, blocks
+from fusion.request import Blend
+from preprocess import transfer
+from preprocess.window import Window
+
+_TAIL = 0.002
+_CUBIC = 3  # pixels that bicubic interpolation reads beyond a point, and a rounding
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """Where the source's pixels come from, on the nodes of a grid over the target's face.
+
+    window: pixels around the source's face, in the numbers that the target is fused in.
+    own, other: 2 x rows x columns, source pixels: of the place itself and of its counterpart in
+    the face's other half. share: rows x columns in [0, 1], how much of the other half is taken.
+    plain: likewise, where the source shows nothing: smooth skin.
+    """
+
+    window: Window
+    own: FloatArray
+    other: FloatArray
+    share: FloatArray
+    plain: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mattes:
+    """What shows where, rows x columns in [0, 1].
+
+    opacity: of the source at ratio 1, but for what lies in front. face: what belongs to the face.
+    skin: what of it is skin. front: what lies in front of the face, and its `occlusion.coefficients`
+    (4 x rows x columns), which decide pixel by pixel.
+    """
+
+    opacity: FloatArray
+    face: FloatArray
+    skin: FloatArray
+    front: FloatArray
+    coefficients: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lighting:
+    """How the source is made to fit the target's light, on a coarser grid.
+
+    maps: 9 x rows x columns: what each channel lacks and its level (`light.light_maps`), and
+    the source without its finest detail. gain: what that detail is multiplied by. fill: 7 x rows x
+    columns, for places that the source does not show: its skin from around, the target without
+    its finest detail, and how much of that detail is skin's texture. held: 3 x rows x columns, what
+    mode blend leaves of the difference in linear light to the target.
+    """
+
+    grid: FaceGrid
+    maps: FloatArray
+    gain: float
+    fill: FloatArray
+    held: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moves:
+    """How the target's surroundings follow the face's new shape.
+
+    maps: 2 x rows x columns target pixels over ``grid``: a node at p shows the target at p + maps.
+    longest: of them, target pixels; 0 where nothing moves.
+    """
+
+    grid: FaceGrid
+    maps: FloatArray
+    longest: float
+
+
+class FaceField:
+    """See `fusion.field.FusionField`.
+
+    Args:
+        grid: Over the target's face, in pixels of the target picture.
+        origin, mattes, lighting, moves: Maps; the first two on ``grid``.
+        target: Size of the target picture.
+        blend: Its ratio scales the opacity.
+        width: The longer side of the face's oval, target pixels.
+        notes, warnings: For the person.
+    """
+
+    def __init__(
+        self,
+        grid: FaceGrid,
+        origin: Origin,
+        mattes: Mattes,
+        lighting: Lighting,
+        moves: Moves,
+        target: Size,
+        blend: Blend,
+        width: float,
+        notes: tuple[str, ...] = (),
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.notes, self.warnings, self.width = notes, warnings, width
+        self._grid = grid
+        self._origin = origin
+        opacity = _snapped(mattes.opacity)
+        self._shape = np.stack([opacity, origin.share, origin.plain]).astype(np.float32)
+        self._mattes = mattes
+        self._shown = np.asarray(opacity * (1 - mattes.front), np.float32)
+        self._lighting = lighting
+        self._moves = moves
+        self._target = target
+        self._blend = blend
+        self._covers = bool(mattes.coefficients.any())
+        self._spacing = warp.spacing(*origin.own) / grid.step * origin.window.scale
+        self._shrunk: dict[float, Window] = {}
+        self._lock = threading.Lock()
+
+    def bounds(self, at: Size) -> Region:
+        if self._blend.ratio == 0 or not self._shape[0].any():
+            return Region(0, 0, 0, 0)
+        bounds = self._grid.extent(self._target, at)
+        if self._moves.longest > 0:
+            bounds = bounds.union(self._moves.grid.extent(self._target, at))
+        return bounds
+
+    def reach(self, at: Size) -> int:
+        if self._moves.longest == 0:
+            return 0
+        factor = max(at.width / self._target.width, at.height / self._target.height)
+        return int(np.ceil(self._moves.longest * factor)) + _CUBIC
+
+    def opacity(self, region: Region, at: Size) -> FloatArray:
+        return self._plane(self._shown, region, at) * np.float32(self._blend.ratio)
+
+    def face(self, region: Region, at: Size) -> FloatArray:
+        return self._plane(self._mattes.face, region, at)
+
+    def skin(self, region: Region, at: Size) -> FloatArray:
+        return self._plane(self._mattes.skin, region, at)
+
+    def _plane(self, plane: FloatArray, region: Region, at: Size) -> FloatArray:
+        out = np.zeros((region.height, region.width), np.float32)
+        for part, block in blocks(region.intersect(self._grid.extent(self._target, at))):
+            values = self._grid.sample(plane[None], block, self._target, at)[0]
+            out[part.within(region)] = values[part.within(block)]
+        return out
+
+    def render(self, under: Backdrop, region: Region, at: Size) -> FloatArray:
+        out = under.read(region)
+        for part, block in blocks(region.intersect(self.bounds(at))):
+            base = self._moved(under, block, at)
+            self._fuse(base, block, at)
+            out[part.within(region)] = base[part.within(block)]
+        return out
+
+    def _moved(self, under: Backdrop, block: Region, at: Size) -> FloatArray:
+        """The target's pixels of a whole block, after its surroundings have moved.
+
+        What lies outside ``under`` is black: no pixel that is asked for depends on it.
+        """
+        seen = block.intersect(under.region)
+        base = np.zeros((block.height, block.width, 3), np.float32)
+        base[seen.within(block)] = under.read(seen)
+        if self._moves.longest == 0:
+            return base
+        moves = self._moves.grid.sample(self._moves.maps, block, self._target, at)
+        if not moves.any():
+            return base
+        x = moves[0] * np.float32(at.width / self._target.width)
+        y = moves[1] * np.float32(at.height / self._target.height)
+        still = (x == 0) & (y == 0)
+        x += np.arange(block.width, dtype=np.float32)
+        y += np.arange(block.height, dtype=np.float32)[:, None]
+        # All that the block may look at, whatever part of it there is: so rounding is the same.
+        box = _box_around(x, y, block).clip(at)
+        seen = box.intersect(under.region)
+        wide = np.zeros((box.height, box.width, 3), np.float32)
+        wide[seen.within(box)] = under.read(seen)
+        x += np.float32(block.x - box.x)
+        y += np.float32(block.y - box.y)
+        moved = cv2.remap(wide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.where(still[..., None], base, np.clip(moved, 0, 1))
+
+    def _fuse(self, base: FloatArray, block: Region, at: Size) -> None:
+        """Lay the source over a block of the target, in place."""
+        opacity, share, plain = self._grid.sample(self._shape, block, self._target, at)
+        if self._covers and opacity.any():
+            front = self._grid.sample(self._mattes.coefficients, block, self._target, at)
+            if front.any():
+                opacity = opacity * (1 - occlusion.refined(front, base))
+        weight = (opacity * np.float32(self._blend.ratio))[..., None]
+        if not weight.any():
+            return
+        place = (self._lighting.grid, block, at)
+        lack, level, soft = np.split(self._sampled(self._lighting.maps, *place), 3, axis=-1)
+        source = self._taken(share, block, at)
+        source = light.with_detail(source, soft, self._lighting.gain)
+        if plain.any():
+            fill = self._sampled(self._lighting.fill, *place)
+            texture = (base - fill[..., 3:6]) * fill[..., 6:]
+            source += plain[..., None] * (fill[..., :3] + texture - source)
+        lit = light.shoulder(light.relight(source, lack, level))
+        if self._blend.mode == "overlay":
+            lit = modes.overlay(base, lit)
+        under = transfer.to_linear(base)
+        change = transfer.to_linear(lit) - under
+        if self._lighting.held.any():
+            change -= self._sampled(self._lighting.held, *place)
+        mixed = transfer.to_encoded(under + weight * change)
+        np.copyto(base, mixed, where=weight > 0)
+
+    def _sampled(self, maps: FloatArray, grid: FaceGrid, block: Region, at: Size) -> FloatArray:
+        """Maps at the pixels of a block, H x W x C."""
+        return np.moveaxis(grid.sample(maps, block, self._target, at), 0, -1)
+
+    def _taken(self, share: FloatArray, block: Region, at: Size) -> FloatArray:
+        """The source's pixels for a block, from the place itself or from the other half."""
+        window = self._source_at(at)
+        taken = None
+        if (share < 1).any():
+            taken = warp.sample(window, self._sampled(self._origin.own, self._grid, block, at))
+        if not share.any():
+            return taken
+        other = warp.sample(window, self._sampled(self._origin.other, self._grid, block, at))
+        return other if taken is None else taken + share[..., None] * (other - taken)
+
+    def _source_at(self, at: Size) -> Window:
+        """The source, reduced where the output shows it smaller than it is."""
+        scale = float(np.sqrt(at.pixels / self._target.pixels))
+        with self._lock:
+            if scale not in self._shrunk:
+                self._shrunk[scale] = self._origin.window.shrunk(self._spacing / scale)
+            return self._shrunk[scale]
+
+
+def _snapped(opacity: FloatArray) -> FloatArray:
+    """Opacity with the long tails of the blurs cut off: what looks untouched is untouched."""
+    return np.where(opacity < _TAIL, np.float32(0), np.where(opacity > 1 - _TAIL, 1, opacity))
+
+
+def _box_around(x: FloatArray, y: FloatArray, block: Region) -> Region:
+    """The block, and what interpolation at points (from the block's corner) reads around it."""
+    low = [min(0, int(np.floor(plane.min())) - _CUBIC) for plane in (x, y)]
+    high = [max(BLOCK, int(np.ceil(plane.max())) + 1 + _CUBIC) for plane in (x, y)]
+    return Region(block.x + low[0], block.y + low[1], high[0] - low[0], high[1] - low[1])

@@ -1,0 +1,81 @@
+"""What an engine is shown of a face: pixels around it, as fine as the output needs them."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from common.types import Face, FloatArray, Region
+from fusion.engines.base import FaceView
+from preprocess.image_file import ImageFile
+from preprocess.window import Window
+
+_MARGIN = 0.4  # of the face's size, around its box
+_SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
+_CLOSE_AT = (151, 50, 280)  # forehead, both cheeks: no beard
+_CLOSE_SIDE = (24, 96)  # px of the picture, least and most
+_CLOSE_SHARE = 0.16  # of the face's size
+_AT_ONCE = 16_000_000  # pixels around all of them that may be read together
+
+
+def surroundings(face: Face) -> Region:
+    """A face and what an engine wants to see around it; it may reach over the picture's edge."""
+    return face.box.grow(round(max(face.box.width, face.box.height) * _MARGIN))
+
+
+def target_view(
+    image: ImageFile, face: Face, analysis_px: int, in_front: tuple[FloatArray, ...] = ()
+) -> FaceView:
+    """A target's face with about ``analysis_px`` pixels across it, and parts of it close by.
+
+    Args:
+        in_front: Landmarks of faces that may cover it; see `FaceView`.
+
+    Raises:
+        UnreadableImageError: The pixel data are damaged.
+        MemoryLimitError: Memory ran out.
+    """
+    window = image.view(surroundings(face), analysis_px / face.quality.size)
+    return FaceView(face, window, image.size, in_front, close_parts(image, face))
+
+
+def close_parts(image: ImageFile, face: Face) -> tuple[Window, ...]:
+    """Squares of a face's skin at the picture's own resolution, those that lie inside it.
+
+    Free where the face is in memory; else one pass of the decoder.
+
+    Raises:
+        UnreadableImageError: The pixel data are damaged.
+        MemoryLimitError: Memory ran out.
+    """
+    side = int(np.clip(round(_CLOSE_SHARE * face.quality.size), *_CLOSE_SIDE))
+    corners = np.rint(face.landmarks[list(_CLOSE_AT), :2] - side / 2).astype(int)
+    parts = [Region(int(x), int(y), side, side) for x, y in corners]
+    parts = [part for part in parts if part.clip(image.size) == part]
+    if not parts:
+        return ()
+    whole = reduce(Region.union, parts)
+    if whole.pixels > _AT_ONCE:  # too large to be in memory
+        image = image.keeping(parts, 1.0)
+        return tuple(image.view(part, 1.0) for part in parts)
+    around = image.view(whole, 1.0).pixels
+    return tuple(
+        Window.of(np.array(around[part.within(whole)]), part, image.size, image.size)
+        for part in parts
+    )
+
+
+def source_view(image: ImageFile, face: Face, target: ImageFile, shown: float) -> FaceView:
+    """A source's face as fine as the output shows it, in the target's numbers.
+
+    Args:
+        shown: Size of the target's face in the output, px (`FaceQuality.size`).
+
+    Raises:
+        UnreadableImageError: The pixel data are damaged.
+        MemoryLimitError: Memory ran out.
+    """
+    wanted = _SOURCE_RESERVE * shown / face.quality.size
+    window = image.view_for(target, surroundings(face), wanted)
+    return FaceView(face, window, image.size)
