@@ -40,7 +40,8 @@ class Backdrop:
         pixels = self.pixels[part.within(self.region)]
         if pixels.dtype == np.float32:
             return np.array(pixels, np.float32)
-        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+        values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+        return np.asarray(values, np.float32)
 
 
 class Layer(Protocol):
@@ -95,7 +96,7 @@ class FusionField(Layer, Protocol):
         ...
 
     def face(self, region: Region, at: Size) -> FloatArray:
-        """What belongs to the fused face whatever the ratio, H x W float32 in [0, 1], soft edges."""
+        """What belongs to the fused face whatever the ratio, H x W in [0, 1] with soft edges."""
         ...
 
     def skin(self, region: Region, at: Size) -> FloatArray:

@@ -302,9 +302,7 @@ def _check_decoder(image: ImageFile, budget: Budget) -> None:
         )
 
 
-def _deliver(
-    plan: _Plan, output: Output, layers: Sequence[Layer], progress: Progress
-) -> Delivered:
+def _deliver(plan: _Plan, output: Output, layers: Sequence[Layer], progress: Progress) -> Delivered:
     """Render and write."""
     at, window = plan.frame.at, plan.frame.window.clip(plan.frame.at)
     regions = changing(layers, at, window)

@@ -14,7 +14,7 @@ from preprocess.window import Window
 _MARGIN = 0.4  # of the face's size, around its box
 _SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
 _CLOSE_AT = (151, 50, 280)  # forehead, both cheeks: no beard
-_CLOSE_SIDE = (24, 96)  # px of the picture, least and most
+_CLOSE_SIDE = (32, 96)  # px of the picture, least and most
 _CLOSE_SHARE = 0.16  # of the face's size
 _AT_ONCE = 16_000_000  # pixels around all of them that may be read together
 

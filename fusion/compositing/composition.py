@@ -6,13 +6,20 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
 from numpy.typing import NDArray
 
 from common.progress import Progress
-from common.types import FloatArray
+from common.types import FloatArray, Region
 from fusion.compositing import light, masks, modes, occlusion, skin
-from fusion.compositing.face_field import FaceField, Lighting, Mattes, Moves, Origin
+from fusion.compositing.face_field import (
+    FaceField,
+    FaceMaps,
+    Lighting,
+    Mattes,
+    Moves,
+    Origin,
+)
+from fusion.compositing.grain import Grain
 from fusion.compositing.grid import FaceGrid, averages
 from fusion.engines.base import FaceView
 from fusion.request import Blend
@@ -24,9 +31,11 @@ from preprocess import transfer
 _INSET = 0.008
 _FEATHER = 0.045
 _FEATURE_MARGIN = 0.03
+_FILL_AROUND = 0.05  # how far around what is filled the light is matched more closely
+_SKIN_AROUND = 0.04  # how far beyond the outline skin is smoothed as well
 _CHIN = (17, 83, 18, 201, 208, 171, 175, 396, 428, 421, 313)
 _BEARDED = (0.25, 0.6)  # share of the chin that is no skin: none, a full beard
-_GAIN = (0.6, 0.9, 1.2, 1.5)  # of detail
+_GAIN = (0.7, 1.0, 1.3, 1.6)  # of detail
 _DETAIL_WIDTH = 256  # px across the face at which detail is compared
 
 
@@ -70,9 +79,7 @@ def compose(
     grid, width = seen.grid, seen.width
     sure = skin.sure_skin(grid, seen.landmarks)
     there, here = (skin.SkinColour.of(values, sure) for values in (seen.given, seen.wanted))
-    front = occlusion.in_front(
-        grid, seen.landmarks, seen.wanted, width, blend.keep_glasses
-    )
+    front = occlusion.in_front(grid, seen.landmarks, seen.wanted, width, blend.keep_glasses)
     progress.check()
     oval = masks.oval_matte(
         grid, seen.landmarks, _INSET * width, _FEATHER * width, masks.RAISED * width
@@ -85,99 +92,152 @@ def compose(
     for nearer in target.in_front:
         opacity = opacity * (1 - grid.fill(masks.hull(nearer[:, :2])))
     shown = np.asarray(opacity * (1 - front.matte), np.float32)
-    lighting = _lit(seen, free.astype(np.float32), (there, here), shown, origin.plain, blend)
+    weight = _skin_of_both(seen, free.astype(np.float32), (there, here))
+    bare = np.asarray(here.likelihood(skin.TOLERANT) * apart * (1 - front.matte), np.float32)
+    lighting = _lighting(seen, weight, shown, (origin.plain, bare, apart), blend.mode)
     progress.check()
-    fused_skin = opacity * there.likelihood(skin.TOLERANT)
-    fused_skin += (1 - opacity) * here.likelihood(skin.TOLERANT)
     mattes = Mattes(
         opacity=np.asarray(opacity, np.float32),
         face=np.asarray(oval * (1 - front.matte), np.float32),
-        skin=np.asarray(oval * apart * (1 - front.matte) * fused_skin, np.float32),
+        skin=_skin(grid, width, shown, (there, here), apart * (1 - front.matte)),
         front=front.matte,
         coefficients=occlusion.coefficients(
             front.matte, seen.wanted, occlusion.RADIUS, occlusion.EPSILON
         ),
     )
-    return FaceField(grid, origin, mattes, lighting, moves, target.picture, blend, width)
+    maps = FaceMaps(grid, origin, mattes, lighting, moves, target.picture, width)
+    grain = _grain(FaceField(maps, blend, Grain()), target)
+    return FaceField(maps, blend, grain, notes=_notes(front, blend))
 
 
-def _lit(
-    seen: Seen,
-    free: FloatArray,
-    colours: tuple[skin.SkinColour, skin.SkinColour],
+def _notes(front: occlusion.Occlusion, blend: Blend) -> tuple[str, ...]:
+    if not front.glasses:
+        return ()
+    if blend.keep_glasses:
+        return ("the target's spectacles stay in front of the face; no-keep-glasses replaces them",)
+    return ("the target's spectacles are replaced as far as they lie over the face",)
+
+
+def _skin(
+    grid: FaceGrid,
+    width: float,
     shown: FloatArray,
-    plain: FloatArray,
-    blend: Blend,
+    colours: tuple[skin.SkinColour, skin.SkinColour],
+    free: FloatArray,
+) -> FloatArray:
+    """What is skin in the result, a little beyond the face's outline as well."""
+    there, here = (colour.likelihood(skin.TOLERANT) for colour in colours)
+    near = cv2.GaussianBlur(shown, (0, 0), _SKIN_AROUND * width / grid.step)
+    near = np.clip(3 * near - 0.1, 0, 1)
+    near[0, :] = near[-1, :] = 0
+    near[:, 0] = near[:, -1] = 0
+    return np.asarray(near * free * (shown * there + (1 - shown) * here), np.float32)
+
+
+def _grain(field: FaceField, target: FaceView) -> Grain:
+    """What the source lacks of the target's grain."""
+    wanted, given = [], []
+    for window in target.close:
+        rows, columns = window.pixels.shape[:2]
+        left, top = (round(float(edge)) for edge in window.offset)
+        values = window.pixels.astype(np.float32) / np.float32(np.iinfo(window.pixels.dtype).max)
+        shown = field.source_on(values, Region(left, top, columns, rows))
+        if shown is not None:
+            wanted.append(values)
+            given.append(shown)
+    return Grain.of(wanted, given)
+
+
+def _lighting(
+    seen: Seen,
+    weight: FloatArray,
+    shown: FloatArray,
+    fills: tuple[FloatArray, FloatArray, FloatArray],
+    mode: str,
 ) -> Lighting:
-    """What fits the source to the target's light and sharpness.
+    """What fits the source to the target's light and sharpness; all rows x columns in [0, 1].
 
     Args:
-        free: rows x columns in [0, 1], where both faces may show skin.
-        colours: Of the source's skin and of the target's.
-        shown: rows x columns in [0, 1], the source's opacity.
-        plain: Of `Origin`.
+        weight: Where both faces show skin.
+        shown: The source's opacity.
+        fills: Where the target's own skin is shown instead, where that is bare, and where
+            neither eyes nor brows nor lips are.
+        mode: One of `fusion.request.MODES`.
     """
     every = light.EVERY
     grid = seen.grid.averaged(every)
     width = seen.width / grid.step
-    weight = free.copy()
-    beardless = 1 - masks.hair_zone(seen.grid, seen.landmarks, sides=False)
-    chin = seen.grid.fill(seen.landmarks[list(_CHIN), :2])
-    for values, colour in zip((seen.given, seen.wanted), colours, strict=True):
-        strict = colour.likelihood(skin.STRICT)
-        even = light.evenly_lit(averages(values, every), averages(free * strict, every))
-        bare = strict * cv2.resize(even, None, fx=every, fy=every)[: free.shape[0], : free.shape[1]]
-        covered = 1 - float((bare * chin).sum()) / max(float(chin.sum()), 1e-6)
-        beard = masks.smoothstep(np.float32((covered - _BEARDED[0]) / (_BEARDED[1] - _BEARDED[0])))
-        tolerant = colour.likelihood(skin.TOLERANT)
-        weight *= tolerant + beardless * beard * (bare - tolerant)
     few = averages(weight, every)
-    known = (few + np.float32(1e-4))[..., None]
-    counted = weight[..., None] + np.float32(1e-4)
+    counted = (weight + np.float32(1e-4))[..., None]
+    known = averages(counted[..., 0], every)[..., None]
     given, wanted = (averages(one * counted, every) / known for one in (seen.given, seen.wanted))
-    maps = light.light_maps(given, wanted, few, width)
-    soft = averages(seen.given, every)
+    plain, bare, apart = fills
+    near = cv2.GaussianBlur(averages(plain, every), (0, 0), _FILL_AROUND * width)
+    maps = light.light_maps(given, wanted, few, np.minimum(2 * near, 1), width)
+    soft, base = (averages(one, every) for one in (seen.given, seen.wanted))
     held = np.zeros((3, *grid.shape), np.float32)
-    if blend.mode == "blend":
+    if mode == "blend":
         lit = light.relight(soft, *(np.moveaxis(part, 0, -1) for part in (maps[:3], maps[3:])))
-        shown = transfer.to_linear(light.shoulder(lit))
-        apart = shown - transfer.to_linear(averages(seen.wanted, every))
-        held = np.moveaxis(modes.held_back(apart, width), -1, 0)
-    fill = _filling(seen, plain, colours, width)
+        difference = transfer.to_linear(light.shoulder(lit)) - transfer.to_linear(base)
+        held = np.moveaxis(modes.held_back(difference, width), -1, 0)
+    fill = _filling(base, averages(bare, every), averages(apart, every), width)
     maps = np.concatenate([maps, np.moveaxis(soft, -1, 0)])
-    gain = _detail_gain(seen, grid.at_nodes(maps, seen.grid), shown)
-    return Lighting(
-        grid,
-        np.ascontiguousarray(maps, np.float32),
-        gain,
-        np.ascontiguousarray(fill, np.float32),
-        np.ascontiguousarray(held, np.float32),
-    )
+    gain = _detail_gain(seen, grid.at_nodes(maps, seen.grid), shown, plain)
+    maps, fill, held = (np.ascontiguousarray(each, np.float32) for each in (maps, fill, held))
+    return Lighting(grid, maps, gain, fill, held)
 
 
-def _filling(
-    seen: Seen, plain: FloatArray, colours: tuple[skin.SkinColour, skin.SkinColour], width: float
+def _filling(base: FloatArray, bare: FloatArray, apart: FloatArray, width: float) -> FloatArray:
+    """What of the target is shown where the source shows nothing, 7 x rows x columns.
+
+    Its bare skin, continued below whatever covers it; its own eyes, brows and lips. See
+    `Lighting.fill`.
+
+    Args:
+        base: The target, rows x columns x 3, and all others rows x columns on the same grid.
+        width: Of the face in nodes.
+    """
+    around = light.spread_from(base, bare, width, light.NEAR)
+    around = base + apart[..., None] * (around - base)
+    texture = bare + (1 - apart) * (1 - bare)
+    return np.moveaxis(np.concatenate([around, base, texture[..., None]], axis=2), -1, 0)
+
+
+def _skin_of_both(
+    seen: Seen, free: FloatArray, colours: tuple[skin.SkinColour, skin.SkinColour]
 ) -> FloatArray:
-    """What is shown where the source shows nothing: its skin from around, the target's texture.
+    """What counts for the light: skin in the source and in the target, rows x columns in [0, 1].
 
-    Returns:
-        7 x rows x columns: the source's colours continued from around, the target's without its
-        finest detail, and how much of that detail is skin's texture.
+    Shaded skin counts. So would a beard's shade, and the skin put in its place would darken, or
+    the beard itself be bleached: below the nose of a bearded face only skin counts whose light
+    changes evenly.
+
+    Args:
+        free: rows x columns in [0, 1], what is covered by nothing in either.
+        colours: Of the source's skin and of the target's.
     """
     every = light.EVERY
-    own, texture = (averages(each.likelihood(skin.TOLERANT), every) for each in colours)
-    known = np.square(1 - averages(plain, every)) * own
-    around = light.spread_from(averages(seen.given, every), known, width, light.NEAR)
-    parts = (around, averages(seen.wanted, every), texture[..., None])
-    return np.moveaxis(np.concatenate(parts, axis=2), -1, 0)
+    rows, columns = free.shape
+    low = 1 - masks.hair_zone(seen.grid, seen.landmarks, sides=False)
+    chin = seen.grid.fill(seen.landmarks[list(_CHIN), :2])
+    weight = free
+    for values, colour in zip((seen.given, seen.wanted), colours, strict=True):
+        strict, tolerant = (colour.likelihood(least) for least in (skin.STRICT, skin.TOLERANT))
+        even = light.evenly_lit(averages(values, every), averages(free * strict, every))
+        bare = strict * cv2.resize(even, None, fx=every, fy=every)[:rows, :columns]
+        covered = 1 - float((bare * chin).sum()) / max(float(chin.sum()), 1e-6)
+        beard = masks.smoothstep(np.float32((covered - _BEARDED[0]) / (_BEARDED[1] - _BEARDED[0])))
+        weight = weight * (tolerant + low * beard * (bare - tolerant))
+    return np.asarray(weight, np.float32)
 
 
-def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray) -> float:
+def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray, plain: FloatArray) -> float:
     """What the source's detail is multiplied by for a result between both faces' sharpness.
 
     Args:
         maps: Of `Lighting`, at the nodes: 9 x rows x columns.
         shown: rows x columns in [0, 1], the source's opacity.
+        plain: Of `Origin`.
     """
     inside = seen.grid.fill(seen.landmarks[topology.FACE_OVAL, :2]) > 0.5
     given, wanted = seen.sharpness
@@ -187,8 +247,9 @@ def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray) -> float:
     lack, level, soft = (np.moveaxis(part, 0, -1) for part in np.split(maps, 3))
 
     def sharp(gain: float) -> float:
-        lit = light.relight(light.with_detail(seen.given, soft, gain), lack, level)
-        fused = seen.wanted + shown[..., None] * (light.shoulder(lit) - seen.wanted)
+        lit = light.shoulder(light.relight(light.with_detail(seen.given, soft, gain), lack, level))
+        lit += plain[..., None] * (seen.wanted - lit)
+        fused = seen.wanted + shown[..., None] * (lit - seen.wanted)
         return _sharpness(fused, inside, scale)
 
     # The nodes show a little less than the pictures: only ratios are compared.

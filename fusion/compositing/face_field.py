@@ -10,6 +10,7 @@ import numpy as np
 
 from common.types import FloatArray, Region, Size
 from fusion.compositing import light, modes, occlusion, warp
+from fusion.compositing.grain import Grain
 from fusion.compositing.grid import FaceGrid
 from fusion.field import BLOCK, Backdrop, blocks
 from fusion.request import Blend
@@ -17,6 +18,7 @@ from preprocess import transfer
 from preprocess.window import Window
 
 _TAIL = 0.002
+_PROBE_OPACITY, _PROBE_PLAIN = 0.5, 0.2  # of a place that tells how grainy the source looks
 _CUBIC = 3  # pixels that bicubic interpolation reads beyond a point, and a rounding
 
 
@@ -41,9 +43,9 @@ class Origin:
 class Mattes:
     """What shows where, rows x columns in [0, 1].
 
-    opacity: of the source at ratio 1, but for what lies in front. face: what belongs to the face.
-    skin: what of it is skin. front: what lies in front of the face, and its `occlusion.coefficients`
-    (4 x rows x columns), which decide pixel by pixel.
+    opacity: of the source at ratio 1, but for what lies in front. face: what belongs to the
+    face. skin: what of it is skin. front: what lies in front of the face. coefficients: 4 x rows x
+    columns of `occlusion.coefficients`, by which that is decided pixel by pixel.
     """
 
     opacity: FloatArray
@@ -58,10 +60,11 @@ class Lighting:
     """How the source is made to fit the target's light, on a coarser grid.
 
     maps: 9 x rows x columns: what each channel lacks and its level (`light.light_maps`), and
-    the source without its finest detail. gain: what that detail is multiplied by. fill: 7 x rows x
-    columns, for places that the source does not show: its skin from around, the target without
-    its finest detail, and how much of that detail is skin's texture. held: 3 x rows x columns, what
-    mode blend leaves of the difference in linear light to the target.
+    the source without its finest detail. gain: what that detail is multiplied by. fill: 7 x rows
+    x columns, for places that the source does not show: the target's bare skin continued from
+    around, the target without its finest detail, and how much of that detail is to be seen.
+    held: 3 x rows x columns, what mode blend leaves of the difference in linear light to the
+    target.
     """
 
     grid: FaceGrid
@@ -84,44 +87,56 @@ class Moves:
     longest: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceMaps:
+    """All that a field renders from.
+
+    grid: over the target's face, in pixels of the target picture; origin and mattes lie on it.
+    target: size of the target picture. width: the longer side of the face's oval, target pixels.
+    """
+
+    grid: FaceGrid
+    origin: Origin
+    mattes: Mattes
+    lighting: Lighting
+    moves: Moves
+    target: Size
+    width: float
+
+
 class FaceField:
     """See `fusion.field.FusionField`.
 
     Args:
-        grid: Over the target's face, in pixels of the target picture.
-        origin, mattes, lighting, moves: Maps; the first two on ``grid``.
-        target: Size of the target picture.
+        maps: What it renders from.
         blend: Its ratio scales the opacity.
-        width: The longer side of the face's oval, target pixels.
+        grain: Laid over the fused pixels.
         notes, warnings: For the person.
     """
 
     def __init__(
         self,
-        grid: FaceGrid,
-        origin: Origin,
-        mattes: Mattes,
-        lighting: Lighting,
-        moves: Moves,
-        target: Size,
+        maps: FaceMaps,
         blend: Blend,
-        width: float,
+        grain: Grain,
         notes: tuple[str, ...] = (),
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self.notes, self.warnings, self.width = notes, warnings, width
-        self._grid = grid
-        self._origin = origin
-        opacity = _snapped(mattes.opacity)
-        self._shape = np.stack([opacity, origin.share, origin.plain]).astype(np.float32)
-        self._mattes = mattes
-        self._shown = np.asarray(opacity * (1 - mattes.front), np.float32)
-        self._lighting = lighting
-        self._moves = moves
-        self._target = target
+        self.notes, self.warnings, self.width = notes, warnings, maps.width
         self._blend = blend
-        self._covers = bool(mattes.coefficients.any())
-        self._spacing = warp.spacing(*origin.own) / grid.step * origin.window.scale
+        self._grain = grain
+        self._grid = maps.grid
+        self._origin = maps.origin
+        self._mattes = maps.mattes
+        self._lighting = maps.lighting
+        self._moves = maps.moves
+        self._target = maps.target
+        opacity = _snapped(maps.mattes.opacity)
+        self._shape = np.stack([opacity, maps.origin.share, maps.origin.plain]).astype(np.float32)
+        self._shown = np.asarray(opacity * (1 - maps.mattes.front), np.float32)
+        self._covers = bool(maps.mattes.coefficients.any())
+        spacing = warp.spacing(*maps.origin.own) / maps.grid.step
+        self._spacing = spacing * maps.origin.window.scale
         self._shrunk: dict[float, Window] = {}
         self._lock = threading.Lock()
 
@@ -140,7 +155,8 @@ class FaceField:
         return int(np.ceil(self._moves.longest * factor)) + _CUBIC
 
     def opacity(self, region: Region, at: Size) -> FloatArray:
-        return self._plane(self._shown, region, at) * np.float32(self._blend.ratio)
+        shown = self._plane(self._shown, region, at)
+        return np.asarray(shown * np.float32(self._blend.ratio), np.float32)
 
     def face(self, region: Region, at: Size) -> FloatArray:
         return self._plane(self._mattes.face, region, at)
@@ -189,7 +205,7 @@ class FaceField:
         x += np.float32(block.x - box.x)
         y += np.float32(block.y - box.y)
         moved = cv2.remap(wide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.where(still[..., None], base, np.clip(moved, 0, 1))
+        return np.asarray(np.where(still[..., None], base, np.clip(moved, 0, 1)), np.float32)
 
     def _fuse(self, base: FloatArray, block: Region, at: Size) -> None:
         """Lay the source over a block of the target, in place."""
@@ -201,23 +217,44 @@ class FaceField:
         weight = (opacity * np.float32(self._blend.ratio))[..., None]
         if not weight.any():
             return
-        place = (self._lighting.grid, block, at)
-        lack, level, soft = np.split(self._sampled(self._lighting.maps, *place), 3, axis=-1)
-        source = self._taken(share, block, at)
-        source = light.with_detail(source, soft, self._lighting.gain)
-        if plain.any():
-            fill = self._sampled(self._lighting.fill, *place)
-            texture = (base - fill[..., 3:6]) * fill[..., 6:]
-            source += plain[..., None] * (fill[..., :3] + texture - source)
-        lit = light.shoulder(light.relight(source, lack, level))
+        lit = self._lit(base, share, plain, block, at)
         if self._blend.mode == "overlay":
             lit = modes.overlay(base, lit)
         under = transfer.to_linear(base)
         change = transfer.to_linear(lit) - under
         if self._lighting.held.any():
-            change -= self._sampled(self._lighting.held, *place)
+            change -= self._sampled(self._lighting.held, self._lighting.grid, block, at)
         mixed = transfer.to_encoded(under + weight * change)
+        mixed = self._grain.laid(mixed, weight[..., 0] * (1 - plain), block, self._target, at)
         np.copyto(base, mixed, where=weight > 0)
+
+    def source_on(self, base: FloatArray, region: Region) -> FloatArray | None:
+        """The source in the target's light, as it is laid into the target at its own size.
+
+        Args:
+            base: The target's pixels in ``region``, H x W x 3 float32 encoded in [0, 1].
+
+        Returns:
+            Likewise; None where little of it would show.
+        """
+        at = self._target
+        opacity, share, plain = self._grid.sample(self._shape, region, at, at)
+        if opacity.mean() < _PROBE_OPACITY or plain.mean() > _PROBE_PLAIN:
+            return None
+        return self._lit(base, share, plain, region, at)
+
+    def _lit(
+        self, base: FloatArray, share: FloatArray, plain: FloatArray, block: Region, at: Size
+    ) -> FloatArray:
+        place = (self._lighting.grid, block, at)
+        lack, level, soft = np.split(self._sampled(self._lighting.maps, *place), 3, axis=-1)
+        source = light.with_detail(self._taken(share, block, at), soft, self._lighting.gain)
+        lit = light.shoulder(light.relight(source, lack, level))
+        if plain.any():
+            fill = self._sampled(self._lighting.fill, *place)
+            texture = (base - fill[..., 3:6]) * fill[..., 6:]
+            lit += plain[..., None] * (fill[..., :3] + texture - lit)
+        return lit
 
     def _sampled(self, maps: FloatArray, grid: FaceGrid, block: Region, at: Size) -> FloatArray:
         """Maps at the pixels of a block, H x W x C."""
@@ -226,13 +263,11 @@ class FaceField:
     def _taken(self, share: FloatArray, block: Region, at: Size) -> FloatArray:
         """The source's pixels for a block, from the place itself or from the other half."""
         window = self._source_at(at)
-        taken = None
-        if (share < 1).any():
-            taken = warp.sample(window, self._sampled(self._origin.own, self._grid, block, at))
+        taken = warp.sample(window, self._sampled(self._origin.own, self._grid, block, at))
         if not share.any():
             return taken
         other = warp.sample(window, self._sampled(self._origin.other, self._grid, block, at))
-        return other if taken is None else taken + share[..., None] * (other - taken)
+        return np.asarray(taken + share[..., None] * (other - taken), np.float32)
 
     def _source_at(self, at: Size) -> Window:
         """The source, reduced where the output shows it smaller than it is."""

@@ -34,7 +34,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as JPEG and OpenCV have it
 _CELL = 12  # px, side of the squares whose deviations are compared
 _QUANTILE = 0.1  # of them: pores, stubble and wrinkles fill many squares, noise fills all
 _BIAS = (0.918, 0.888)  # what that quantile shows of the deviation of white noise, per band
-_EVEN = (0.72, 0.86)  # that quantile over the median: skin without noise, noise (0.92 if white)
+_EVEN = (0.74, 0.86)  # that quantile over the median: skin without noise, noise (0.9 if white)
 _FEWEST_CELLS = 4
 _UNCLIPPED = (0.02, 0.97)  # mean of a square: noise is cut off near black and white
 
@@ -84,15 +84,18 @@ class Grain:
             at: Size of the output picture.
         """
         scale = float(np.sqrt(at.pixels / target.pixels))
+        levels = reduced(self.levels, scale)
+        if levels == NO_LEVELS:
+            return np.zeros((block.height, block.width), np.float32)
         if scale <= 1:
-            return _noise(block, _amplitudes(reduced(self.levels, scale)))
+            return _noise(block, _amplitudes(levels))
         x = _places(block.x, block.width, at.width / target.width)
         y = _places(block.y, block.height, at.height / target.height)
         left, top = (int(np.floor(places[0])) - 1 for places in (x, y))
         right, bottom = (int(np.floor(places[-1])) + 3 for places in (x, y))
         around = Region(left, top, right - left, bottom - top)
         columns, rows = np.meshgrid((x - left).astype(np.float32), (y - top).astype(np.float32))
-        own = _noise(around, _amplitudes(self.levels))
+        own = _noise(around, _amplitudes(levels))
         return np.asarray(cv2.remap(own, columns, rows, cv2.INTER_CUBIC), np.float32)
 
     def laid(
@@ -114,7 +117,10 @@ class Grain:
         if self.is_none:
             return values
         noise = self.values(block, target, at) * np.sqrt(weight * (2 - weight))
-        return np.asarray(np.clip(values + noise[..., None], 0, 1), np.float32)
+        grained = np.array(values, np.float32)
+        for channel in range(grained.shape[2]):  # faster than a sum over three at a time
+            grained[..., channel] += noise
+        return np.clip(grained, 0, 1, out=grained)
 
 
 def measured(patches: Sequence[FloatArray], doubting: bool = False) -> Levels:
@@ -150,11 +156,9 @@ def _measured(patch: FloatArray, doubting: bool) -> Levels | None:
         np.quantile(np.sqrt(_cells(band * band, rows, columns)[usable]), (_QUANTILE, 0.5))
         for band in _bands(luma)
     ]
-    trust = 1.0
-    if doubting:
-        low, middle = spread[0]
-        even = low / max(middle, 1e-6)
-        trust = float(np.clip((even - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0, 1))
+    # The coder of a JPEG leaves the coarser band of noise more even than the fine one.
+    even = max(float(low) / max(float(middle), 1e-6) for low, middle in spread)
+    trust = min(max((even - _EVEN[0]) / (_EVEN[1] - _EVEN[0]), 0.0), 1.0) if doubting else 1.0
     fine, coarse = (trust * float(low) / bias for (low, _), bias in zip(spread, _BIAS, strict=True))
     return fine, coarse
 
@@ -273,7 +277,7 @@ def reduced(levels: Levels, scale: float) -> Levels:
 
     Args:
         levels: Of the picture at its own size.
-        scale: Of the reduced picture, at most 1.
+        scale: Of the reduced picture over its own; from 1 on nothing changes.
     """
     if scale >= 1 or levels == NO_LEVELS:
         return levels

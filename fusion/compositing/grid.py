@@ -97,9 +97,7 @@ class FaceGrid:
         y = other.y + other.step * np.arange(other.rows, dtype=np.float64)
         return self._at(maps, x, y)
 
-    def _at(
-        self, maps: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> FloatArray:
+    def _at(self, maps: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]) -> FloatArray:
         """Values at the crossings of columns x and rows y, target pixels."""
         row, down = _between((y - self.y) / self.step, self.rows)
         column, across = _between((x - self.x) / self.step, self.columns)
@@ -114,9 +112,7 @@ def averages(values: FloatArray, every: int) -> FloatArray:
     rows, columns = (max(2, -(-count // every)) for count in values.shape[:2])
     down, across = rows * every - values.shape[0], columns * every - values.shape[1]
     padded = cv2.copyMakeBorder(values, 0, down, 0, across, cv2.BORDER_REPLICATE)
-    return np.asarray(
-        cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA), np.float32
-    )
+    return np.asarray(cv2.resize(padded, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _mixed(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:

@@ -11,17 +11,18 @@ from fusion.compositing import masks
 EVERY = 4
 """Light is measured on means over this many nodes in each direction: it is smooth."""
 
-FAR, NEAR = (0.5, 0.25, 0.12), (0.5, 0.25, 0.12, 0.06, 0.025)
+FAR, NEAR = (0.5, 0.25, 0.12), (0.5, 0.25, 0.12, 0.06, 0.03)
 """Scales of `spread_from`, of the face's width: what counts as light, and what lies around."""
-_PASSES = 6
+_PASSES = 3
 _TRUST = 0.03  # share of skin below which a scale is believed less than the coarser one
 _LEAST_LEVEL = 0.05
 _ROUNDS = 5
 _STIFF = np.array([0.0, 0.003, 0.003, 0.02, 0.02, 0.02])  # against bending into a beard
 _APART = np.array([15.0, 7.0, 8.0], np.float32)  # of L, a, b from a smooth course over the face
+_NEAR_PASSES = 2
 _DARKENING = 0.5
-_HIGHLIGHT, _TAMING = 0.06, 0.7  # how far above the target's light skin may shine, and its limit
-_SHOULDER, _CEILING = 0.92, 0.985
+_HIGHLIGHT, _TAMING = 0.1, 0.5  # how far above the target's light skin may shine, and its limit
+_SHOULDER, _CEILING = 0.95, 0.988
 
 
 def spread_from(
@@ -69,7 +70,9 @@ def evenly_lit(values: FloatArray, weight: FloatArray) -> FloatArray:
     trust = weight.astype(np.float64)
     even = weight
     for _ in range(_ROUNDS):
-        normal = np.einsum("ihw,jhw,hw->ij", terms, terms, trust) + np.diag(_STIFF * trust.sum() + 1e-6)
+        normal = np.einsum("ihw,jhw,hw->ij", terms, terms, trust) + np.diag(
+            _STIFF * trust.sum() + 1e-6
+        )
         right = np.einsum("ihw,hwc,hw->ic", terms, lab, trust)
         course = np.einsum("ihw,ic->hwc", terms, np.linalg.solve(normal, right))
         far = np.square((lab - course) / _APART).sum(axis=2)
@@ -79,7 +82,7 @@ def evenly_lit(values: FloatArray, weight: FloatArray) -> FloatArray:
 
 
 def light_maps(
-    source: FloatArray, target: FloatArray, weight: FloatArray, width: float
+    source: FloatArray, target: FloatArray, weight: FloatArray, near: FloatArray, width: float
 ) -> FloatArray:
     """How to light the source like the target, for `relight`.
 
@@ -87,6 +90,8 @@ def light_maps(
         source, target: H x W x 3 encoded in [0, 1], the source already on the target's shape,
             both already averages over some nodes.
         weight: H x W in [0, 1], where both show skin.
+        near: H x W in [0, 1], where the match must be closer because the target's own skin is
+            shown beside the source's.
         width: Of the face in the arrays' pixels.
 
     Returns:
@@ -95,7 +100,11 @@ def light_maps(
     level = np.maximum(spread_from(source, weight, width), np.float32(_LEAST_LEVEL))
     lack = np.zeros_like(source)
     for _ in range(_PASSES):
-        lack += spread_from(target - relight(source, lack, level), weight, width)
+        lack += spread_from(target - shoulder(relight(source, lack, level)), weight, width)
+    if near.any():
+        for _ in range(_NEAR_PASSES):
+            rest = target - shoulder(relight(source, lack, level))
+            lack += near[..., None] * spread_from(rest, weight, width, NEAR)
     # Where the source's own light changes faster than this scale, the match overshoots.
     highest = spread_from(target, weight, width) + np.float32(_HIGHLIGHT)
     lack -= np.float32(_TAMING) * np.maximum(relight(source, lack, level) - highest, 0)
@@ -126,7 +135,7 @@ def relight(encoded: FloatArray, lack: FloatArray, level: FloatArray) -> FloatAr
 
 
 def shoulder(encoded: FloatArray) -> FloatArray:
-    """Bend values above 0.92 so that they approach 0.985 instead of being cut off at 1.
+    """Bend values above 0.95 so that they approach 0.988 instead of being cut off at 1.
 
     Highlights of the source keep their shape on a bright target, and none is burnt out. Level
     and slope are continuous at the bend; negative values become 0.

@@ -27,8 +27,17 @@ def hull(points: FloatArray) -> FloatArray:
 RAISED = 0.08
 """How much higher than the mesh the forehead goes, of the face's width."""
 _RISE = {
-    **{10: 1.0, 338: 0.97, 109: 0.97, 297: 0.88, 67: 0.88, 332: 0.72, 103: 0.72},
-    **{284: 0.5, 54: 0.5, 251: 0.25, 21: 0.25},
+    10: 1.0,
+    338: 0.97,
+    109: 0.97,
+    297: 0.88,
+    67: 0.88,
+    332: 0.72,
+    103: 0.72,
+    284: 0.5,
+    54: 0.5,
+    251: 0.25,
+    21: 0.25,
 }
 
 
@@ -71,6 +80,14 @@ def oval_matte(
     # that depends on where the array lies in memory.
     distance = np.sqrt(np.rint(nodes * nodes)) * np.float32(grid.step)
     return smoothstep(np.asarray((distance - inset) / feather, np.float32))
+
+
+def softly_inside(grid: FaceGrid, polygon: FloatArray, feather: float) -> FloatArray:
+    """1 inside a polygon (N x 2 target pixels), falling to 0 over ``feather`` px around it."""
+    outside = (grid.fill(polygon) < 0.5).astype(np.uint8)
+    nodes = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = np.sqrt(np.rint(nodes * nodes)) * np.float32(grid.step / feather)
+    return 1 - smoothstep(np.asarray(distance, np.float32))
 
 
 def inside_matte(points: FloatArray, picture: Size, feather: float) -> FloatArray:

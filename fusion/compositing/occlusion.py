@@ -42,8 +42,8 @@ _BLEND = 0.02
 _NOTCH = 0.1
 _SHALLOW, _SHALLOW_REACH = 0.04, 0.07
 _LOCK, _LOCK_REACH = 0.065, 0.07
-_HAIR_GROWTH, _HAIR_SOFT = 0.022, 0.012
-_FRAME_GROWTH, _FRAME_SOFT = 0.014, 0.006
+_HAIR_GROWTH, _HAIR_SOFT = 0.024, 0.012
+_FRAME_GROWTH, _FRAME_SOFT = 0.018, 0.008
 
 _CHIN = (17, 83, 18, 201, 208, 171, 175, 396, 428, 421, 313)  # mesh points around it
 _BEARDED = (0.16, 0.26)  # share of the chin that is not skin: none, full

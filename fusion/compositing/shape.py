@@ -26,13 +26,13 @@ _SOFTNESS = 0.012  # of the face's width
 _STAIRS = 1.5  # nodes
 _CHECK_NODES = 64  # across the face
 _EVERY = 4  # nodes: what lies around the face moves smoothly
-OWN = 0.5
+OWN = 0.7
 """How far eyes, brows, nose and lips have the source's own form and place at any amount.
 
 Squeezed into the target's proportions they lose the likeness that a fusion is for; this far they
 stay within the drift at which a face keeps its pose and expression (docs/quality.md).
 """
-_FEATURE_GAIN = 1.6  # features carry a likeness more than the outline, and are less in the way
+_FEATURE_GAIN = 2.2  # features carry a likeness more than the outline, and are less in the way
 _EYE_SCALES = (0.85, 1.18)
 _BROW_LIFT = 0.7  # the rest of a brow's height is expression
 _SMILE = 0.14  # difference of the mouths' widths that counts as expression

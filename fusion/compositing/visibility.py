@@ -88,12 +88,18 @@ class Halves:
         soft = [_soft(np.clip(plane, 0, 1)) for plane in maps[6:]]
         return cls(maps[0:2], maps[2:4], maps[4:6], *soft)
 
-    def filled(self, grid: FaceGrid, over_source: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def filled(
+        self, grid: FaceGrid, over_source: FloatArray, lent: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
         """What to take from the mirrored half, and where neither half has anything.
+
+        What is hidden is never taken: a pixel made of (1 - plain) times the two halves mixed by
+        share, and of plain times something else, has no more of its own place than is seen.
 
         Args:
             over_source: rows x columns in [0, 1]: hair or spectacles over the source's face,
                 already in the target's shape.
+            lent: rows x columns in [0, 1], where the mirrored half may be taken.
 
         Returns:
             (share of the mirrored half, plain), both rows x columns in [0, 1].
@@ -102,11 +108,12 @@ class Halves:
             return self.turned, np.zeros_like(self.turned)
         x, y = np.ascontiguousarray(np.moveaxis(grid.nodes_of(_last(self.counterpart)), -1, 0))
         over_other = cv2.remap(over_source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        free = masks.smoothstep((self.other_seen * (1 - over_other) - 0.3) / 0.4)
-        share = self.turned + (1 - self.turned) * over_source
-        share = np.asarray(share * free, np.float32)
+        free = masks.smoothstep((self.other_seen * (1 - over_other) - 0.3) / 0.4) * lent
         hidden = over_source + (1 - over_source) * (1 - masks.smoothstep(self.seen / 0.3))
-        return share, np.asarray(hidden * (1 - free), np.float32)
+        plain = hidden * (1 - free)
+        wanted = hidden + (1 - hidden) * self.turned
+        share = np.clip(wanted * free / np.maximum(1 - plain, np.float32(1e-3)), 0, 1)
+        return np.asarray(share, np.float32), np.asarray(plain, np.float32)
 
 
 def _last(planes: FloatArray) -> FloatArray:

@@ -30,6 +30,7 @@ _FEWEST_NODES = 96
 _MARGIN = 0.14  # of the face width, around the oval
 _MOVES_EVERY = 3  # nodes: what lies around the face moves smoothly
 _RIM = 0.05  # of the face width
+_APART = 0.06  # likewise, over which the target's movement ends before a nearer face
 _CUT_FEATHER = 0.05  # of the face width, inside the source picture's border
 _COLOURLESS = 0.02  # spread of a pixel's channels
 
@@ -49,7 +50,7 @@ class MeshEngine:
         width = _width(form.landmarks)
         step = width / float(np.clip(width, _FEWEST_NODES, _ANALYSIS_PX))
         grid = FaceGrid.over(form.landmarks[:, :2], _MARGIN * width, step)
-        moves = _moves(form.before, form.landmarks, step)
+        moves = _moves(form.before, form.landmarks, step, target.in_front)
         progress.check()
         window = _toned_like(source.window, target.window)
         unlit = visibility.underlit((form.before, target.window), (form.mouth, window))
@@ -116,9 +117,14 @@ def _width(landmarks: FloatArray) -> float:
     return float(max(np.ptp(landmarks[topology.FACE_OVAL, :2], axis=0)))
 
 
-def _moves(before: FloatArray, after: FloatArray, step: float) -> Moves:
+def _moves(
+    before: FloatArray, after: FloatArray, step: float, in_front: tuple[FloatArray, ...]
+) -> Moves:
+    """How the target follows the new form; faces in front stay where they are."""
     grid = shape.neighbourhood(before, _MOVES_EVERY * step)
     maps = shape.displacement(grid, before, after)
+    for nearer in in_front:
+        maps *= 1 - masks.softly_inside(grid, masks.hull(nearer[:, :2]), _APART * _width(before))
     return Moves(grid, maps, shape.reach(maps))
 
 
@@ -139,11 +145,9 @@ def _placed(
     hidden = over_source(grid, form.landmarks, given, width).matte
     feather = _CUT_FEATHER * _width(source.face.landmarks)
     cut = 1 - masks.inside_matte(np.moveaxis(own, 0, -1), source.picture, feather)
-    share, plain = halves.filled(grid, np.maximum(hidden, cut))
     # Along the outline the other half shows an ear or hair as well.
     deep = masks.oval_matte(grid, form.landmarks, _RIM * width, _RIM * width)
-    rim = np.maximum(deep, halves.turned)
-    share, plain = share * rim, np.maximum(plain, share * (1 - rim) * (1 - halves.turned))
+    share, plain = halves.filled(grid, np.maximum(hidden, cut), np.maximum(deep, halves.turned))
     other = own
     if share.any():
         other = gaze.aligned(grid, halves.other, here, form.source, mirrored=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from PIL import Image
 
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
+from fusion.compositing.face_field import FaceField
 from fusion.engines.base import Capabilities, Engine, FaceView
 from fusion.field import Backdrop, FusionField
 from fusion.request import Blend
+from preprocess.window import Window
 
 Pixels = NDArray[Any]
+Paint = Callable[[Pixels, FloatArray], Pixels]
+"""paint(H x W x 3 of any part of a picture, its face's landmarks there): new pixels."""
 
 
 def enlarged(astronaut: Pixels, rows: slice, columns: slice, factor: float) -> Pixels:
@@ -99,11 +104,69 @@ class Fusion:
     def size(self) -> Size:
         return self.target.picture
 
-    def field(self, ratio: float = 1.0) -> FusionField:
-        return self.engine.prepare(self.source, self.target, Blend(ratio), Progress())
+    def field(self, ratio: float = 1.0, **blend: Any) -> FaceField:
+        made = self.engine.prepare(self.source, self.target, Blend(ratio, **blend), Progress())
+        assert isinstance(made, FaceField)
+        return made
+
+    def painted(self, *, target: Paint | None = None, source: Paint | None = None) -> Fusion:
+        """The same faces after something was painted onto either picture."""
+        seen, given, pixels, source_pixels = (
+            self.target,
+            self.source,
+            self.pixels,
+            self.source_pixels,
+        )
+        if target is not None:
+            seen = _painted(seen, target)
+            pixels = target(pixels, self.target.face.landmarks)
+        if source is not None:
+            given = _painted(given, source)
+            source_pixels = source(source_pixels, self.source.face.landmarks)
+        return Fusion(self.engine, given, seen, pixels, source_pixels)
+
+    @property
+    def whole(self) -> Region:
+        return Region.whole(self.size)
 
     def render(self, fusion_field: FusionField, at: Size | None = None) -> FloatArray:
         """The whole picture at size ``at``, H x W x 3."""
         at = at or self.size
         whole = Region.whole(at)
         return fusion_field.render(Backdrop(resized(self.pixels, at), whole), whole, at)
+
+    def moved(self, fusion_field: FaceField, at: Size | None = None) -> FloatArray:
+        """The target alone after its surroundings moved as a field has it, H x W x 3.
+
+        Computed apart from the field, in one piece; rounding aside the same pixels.
+        """
+        at = at or self.size
+        moves = fusion_field._moves
+        x, y = moves.grid.sample(moves.maps, Region.whole(at), self.size, at)
+        column, row = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in (at.width, at.height)))
+        x = x * np.float32(at.width / self.size.width) + column
+        y = y * np.float32(at.height / self.size.height) + row
+        picture = cv2.remap(resized(self.pixels, at), x, y, cv2.INTER_CUBIC)
+        return np.clip(picture, 0, 1).astype(np.float32)
+
+    def shown_at(self, fusion_field: FaceField, points: FloatArray) -> FloatArray:
+        """Where a field shows the target's points (N x 2), in pixels of the target."""
+        moves, places = fusion_field._moves, np.array(points, np.float32)
+        for _ in range(10):  # a fixed point: what shows at p came from p + moves(p)
+            x, y = np.ascontiguousarray(moves.grid.nodes_of(places).T[..., None])
+            shift = [cv2.remap(plane, x, y, cv2.INTER_LINEAR)[:, 0] for plane in moves.maps]
+            places = points - np.stack(shift, axis=1)
+        return places
+
+
+def _painted(view: FaceView, paint: Paint) -> FaceView:
+    """A view of the painted picture; what was measured of its face stays."""
+
+    def changed(window: Window) -> Window:
+        points = np.array(view.face.landmarks)
+        points[:, :2] = window.inward(points[:, :2])
+        return replace(window, pixels=paint(window.pixels, points))
+
+    return replace(
+        view, window=changed(view.window), close=tuple(changed(one) for one in view.close)
+    )

@@ -1,5 +1,6 @@
 """What a turned head shows, and what its other half lends."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -30,6 +31,14 @@ def at_points(grid: FaceGrid, plane: FloatArray, points: FloatArray) -> FloatArr
     return plane[np.clip(row, 0, grid.rows - 1), np.clip(column, 0, grid.columns - 1)]
 
 
+def nothing(grid: FaceGrid) -> FloatArray:
+    return np.zeros(grid.shape, np.float32)
+
+
+def everywhere(grid: FaceGrid) -> FloatArray:
+    return np.ones(grid.shape, np.float32)
+
+
 def test_a_face_in_the_same_pose_is_shown_everywhere(landmarks: FloatArray) -> None:
     for degrees in (0, 30):
         pose = turned(landmarks, degrees)
@@ -44,7 +53,7 @@ def test_the_far_half_is_taken_from_the_near_one(
 ) -> None:
     source = turned(landmarks, degrees)
     halves = Halves.of(grid, landmarks, source)
-    share, plain = halves.filled(grid, np.zeros(grid.shape, np.float32))
+    share, plain = halves.filled(grid, nothing(grid), everywhere(grid))
     depth = source[:, 2] - source[topology.mirrored(), 2]
     far = depth > 0.25 * width_of(landmarks)  # well to the side, away from the camera
     near = depth < -0.25 * width_of(landmarks)
@@ -86,22 +95,36 @@ def test_hair_on_one_cheek_is_filled_from_the_other(landmarks: FloatArray, grid:
     halves = Halves.of(grid, landmarks, landmarks)
     right_cheek = landmarks[[117, 118, 101, 36, 205, 187, 123], :2]
     hair = grid.fill(right_cheek)
-    share, plain = halves.filled(grid, hair)
+    share, plain = halves.filled(grid, hair, everywhere(grid))
     middle = right_cheek.mean(axis=0)[None]
     assert at_points(grid, share, middle)[0] > 0.95
     assert plain.max() < 0.1
     assert share[hair == 0].max() < 0.05
 
     both = np.maximum(hair, grid.fill(landmarks[[346, 347, 330, 266, 425, 411, 352], :2]))
-    share, plain = halves.filled(grid, both)
+    share, plain = halves.filled(grid, both, everywhere(grid))
     assert at_points(grid, share, middle)[0] < 0.05
     assert at_points(grid, plain, middle)[0] > 0.95
 
 
-def test_a_free_frontal_face_needs_nothing(landmarks: FloatArray, grid: FaceGrid) -> None:
-    share, plain = Halves.of(grid, landmarks, landmarks).filled(
-        grid, np.zeros(grid.shape, np.float32)
+def test_what_is_hidden_is_never_taken(landmarks: FloatArray, grid: FaceGrid) -> None:
+    """Also not where the other half is half free, or lends only a part."""
+    halves = Halves.of(grid, landmarks, landmarks)
+    rng = np.random.default_rng(5)
+    hidden, lent = (
+        cv2.resize(rng.random((12, 12)), grid.shape[::-1]).astype(np.float32) for _ in range(2)
     )
+    share, plain = halves.filled(grid, hidden, lent)
+    assert min(share.min(), plain.min()) >= 0
+    assert max(share.max(), plain.max()) <= 1
+    own = (1 - share) * (1 - plain)
+    assert (own - (1 - hidden)).max() < 0.01
+    assert share[lent == 0].max(initial=0) < 0.05
+
+
+def test_a_free_frontal_face_needs_nothing(landmarks: FloatArray, grid: FaceGrid) -> None:
+    halves = Halves.of(grid, landmarks, landmarks)
+    share, plain = halves.filled(grid, nothing(grid), everywhere(grid))
     assert share.max() < 0.02
     assert plain.max() < 0.02
 
