@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -35,7 +36,8 @@ _FILL_AROUND = 0.05  # how far around what is filled the light is matched more c
 _SKIN_AROUND = 0.04  # how far beyond the outline skin is smoothed as well
 _CHIN = (17, 83, 18, 201, 208, 171, 175, 396, 428, 421, 313)
 _BEARDED = (0.25, 0.6)  # share of the chin that is no skin: none, a full beard
-_GAIN = (0.7, 1.0, 1.3, 1.6)  # of detail
+_GAIN = (0.7, 1.0, 1.6)  # of detail
+_FAITHFUL = (3.0, 8.0)  # sharpness of a source whose detail is all blur and noise, or all real
 _DETAIL_WIDTH = 256  # px across the face at which detail is compared
 
 
@@ -78,7 +80,8 @@ def compose(
     """
     grid, width = seen.grid, seen.width
     sure = skin.sure_skin(grid, seen.landmarks)
-    there, here = (skin.SkinColour.of(values, sure) for values in (seen.given, seen.wanted))
+    colours = [skin.SkinColour.of(values, sure) for values in (seen.given, seen.wanted)]
+    tolerant = [colour.likelihood(skin.TOLERANT) for colour in colours]
     front = occlusion.in_front(grid, seen.landmarks, seen.wanted, width, blend.keep_glasses)
     progress.check()
     oval = masks.oval_matte(
@@ -92,14 +95,14 @@ def compose(
     for nearer in target.in_front:
         opacity = opacity * (1 - grid.fill(masks.hull(nearer[:, :2])))
     shown = np.asarray(opacity * (1 - front.matte), np.float32)
-    weight = _skin_of_both(seen, free.astype(np.float32), (there, here))
-    bare = np.asarray(here.likelihood(skin.TOLERANT) * apart * (1 - front.matte), np.float32)
+    weight = _skin_of_both(seen, free.astype(np.float32), colours, tolerant)
+    bare = np.asarray(tolerant[1] * apart * (1 - front.matte), np.float32)
     lighting = _lighting(seen, weight, shown, (origin.plain, bare, apart), blend.mode)
     progress.check()
     mattes = Mattes(
         opacity=np.asarray(opacity, np.float32),
         face=np.asarray(oval * (1 - front.matte), np.float32),
-        skin=_skin(grid, width, shown, (there, here), apart * (1 - front.matte)),
+        skin=_skin(grid, width, shown, tolerant, apart * (1 - front.matte)),
         front=front.matte,
         coefficients=occlusion.coefficients(
             front.matte, seen.wanted, occlusion.RADIUS, occlusion.EPSILON
@@ -119,14 +122,14 @@ def _notes(front: occlusion.Occlusion, blend: Blend) -> tuple[str, ...]:
 
 
 def _skin(
-    grid: FaceGrid,
-    width: float,
-    shown: FloatArray,
-    colours: tuple[skin.SkinColour, skin.SkinColour],
-    free: FloatArray,
+    grid: FaceGrid, width: float, shown: FloatArray, likely: Sequence[FloatArray], free: FloatArray
 ) -> FloatArray:
-    """What is skin in the result, a little beyond the face's outline as well."""
-    there, here = (colour.likelihood(skin.TOLERANT) for colour in colours)
+    """What is skin in the result, a little beyond the face's outline as well.
+
+    Args:
+        likely: How likely the source's nodes and the target's are skin.
+    """
+    there, here = likely
     near = cv2.GaussianBlur(shown, (0, 0), _SKIN_AROUND * width / grid.step)
     near = np.clip(3 * near - 0.1, 0, 1)
     near[0, :] = near[-1, :] = 0
@@ -204,7 +207,10 @@ def _filling(base: FloatArray, bare: FloatArray, apart: FloatArray, width: float
 
 
 def _skin_of_both(
-    seen: Seen, free: FloatArray, colours: tuple[skin.SkinColour, skin.SkinColour]
+    seen: Seen,
+    free: FloatArray,
+    colours: Sequence[skin.SkinColour],
+    tolerant: Sequence[FloatArray],
 ) -> FloatArray:
     """What counts for the light: skin in the source and in the target, rows x columns in [0, 1].
 
@@ -215,19 +221,21 @@ def _skin_of_both(
     Args:
         free: rows x columns in [0, 1], what is covered by nothing in either.
         colours: Of the source's skin and of the target's.
+        tolerant: How likely their nodes are skin, shaded or not.
     """
     every = light.EVERY
     rows, columns = free.shape
-    low = 1 - masks.hair_zone(seen.grid, seen.landmarks, sides=False)
+    low = 1 - masks.hair_zone(seen.grid, seen.landmarks)
     chin = seen.grid.fill(seen.landmarks[list(_CHIN), :2])
     weight = free
-    for values, colour in zip((seen.given, seen.wanted), colours, strict=True):
-        strict, tolerant = (colour.likelihood(least) for least in (skin.STRICT, skin.TOLERANT))
+    faces = zip((seen.given, seen.wanted), colours, tolerant, strict=True)
+    for values, colour, likely in faces:
+        strict = colour.likelihood(skin.STRICT)
         even = light.evenly_lit(averages(values, every), averages(free * strict, every))
         bare = strict * cv2.resize(even, None, fx=every, fy=every)[:rows, :columns]
         covered = 1 - float((bare * chin).sum()) / max(float(chin.sum()), 1e-6)
         beard = masks.smoothstep(np.float32((covered - _BEARDED[0]) / (_BEARDED[1] - _BEARDED[0])))
-        weight = weight * (tolerant + low * beard * (bare - tolerant))
+        weight = weight * (likely + low * beard * (bare - likely))
     return np.asarray(weight, np.float32)
 
 
@@ -254,7 +262,8 @@ def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray, plain: FloatAr
 
     # The nodes show a little less than the pictures: only ratios are compared.
     own = _sharpness(seen.given, inside, scale) / given
-    return float(np.interp(own * (given + wanted) / 2, [sharp(gain) for gain in _GAIN], _GAIN))
+    gain = np.interp(own * (given + wanted) / 2, [sharp(gain) for gain in _GAIN], _GAIN)
+    return float(min(gain, np.interp(given, _FAITHFUL, _GAIN[1:])))
 
 
 def _sharpness(values: FloatArray, inside: NDArray[np.bool_], scale: float) -> float:

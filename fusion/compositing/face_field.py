@@ -184,14 +184,11 @@ class FaceField:
 
         What lies outside ``under`` is black: no pixel that is asked for depends on it.
         """
-        seen = block.intersect(under.region)
-        base = np.zeros((block.height, block.width, 3), np.float32)
-        base[seen.within(block)] = under.read(seen)
         if self._moves.longest == 0:
-            return base
+            return _read(under, block)
         moves = self._moves.grid.sample(self._moves.maps, block, self._target, at)
         if not moves.any():
-            return base
+            return _read(under, block)
         x = moves[0] * np.float32(at.width / self._target.width)
         y = moves[1] * np.float32(at.height / self._target.height)
         still = (x == 0) & (y == 0)
@@ -199,13 +196,13 @@ class FaceField:
         y += np.arange(block.height, dtype=np.float32)[:, None]
         # All that the block may look at, whatever part of it there is: so rounding is the same.
         box = _box_around(x, y, block).clip(at)
-        seen = box.intersect(under.region)
-        wide = np.zeros((box.height, box.width, 3), np.float32)
-        wide[seen.within(box)] = under.read(seen)
         x += np.float32(block.x - box.x)
         y += np.float32(block.y - box.y)
-        moved = cv2.remap(wide, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(np.where(still[..., None], base, np.clip(moved, 0, 1)), np.float32)
+        base = cv2.remap(_read(under, box), x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        np.clip(base, 0, 1, out=base)
+        if still.any():
+            np.copyto(base, _read(under, block), where=still[..., None])
+        return np.asarray(base, np.float32)
 
     def _fuse(self, base: FloatArray, block: Region, at: Size) -> None:
         """Lay the source over a block of the target, in place."""
@@ -281,6 +278,16 @@ class FaceField:
 def _snapped(opacity: FloatArray) -> FloatArray:
     """Opacity with the long tails of the blurs cut off: what looks untouched is untouched."""
     return np.where(opacity < _TAIL, np.float32(0), np.where(opacity > 1 - _TAIL, 1, opacity))
+
+
+def _read(under: Backdrop, region: Region) -> FloatArray:
+    """A rectangle of the backdrop, black where that does not reach."""
+    seen = region.intersect(under.region)
+    if seen == region:
+        return under.read(region)
+    pixels = np.zeros((region.height, region.width, 3), np.float32)
+    pixels[seen.within(region)] = under.read(seen)
+    return pixels
 
 
 def _box_around(x: FloatArray, y: FloatArray, block: Region) -> Region:

@@ -43,6 +43,24 @@ class FaceGrid:
         columns, rows = (max(2, -(-count // every)) for count in (self.columns, self.rows))
         return FaceGrid(self.x + shift, self.y + shift, self.step * every, columns, rows)
 
+    def cropped(self, maps: FloatArray) -> tuple[FaceGrid, FloatArray]:
+        """The part of maps (C x rows x columns) that is not 0, with a rim that is; its grid.
+
+        Maps whose rim is not 0 stay whole, and so do those that are 0 all over.
+        """
+        used: NDArray[np.bool_] = np.asarray((maps != 0).any(axis=0), np.bool_)
+        ends = []
+        for axis in (1, 0):
+            flags = np.asarray(used.any(axis=axis))
+            along = np.flatnonzero(flags)
+            if not along.size:
+                return self, maps
+            ends.append((max(int(along[0]) - 1, 0), min(int(along[-1]) + 2, len(flags))))
+        (top, bottom), (left, right) = ends
+        x, y = self.x + self.step * left, self.y + self.step * top
+        grid = FaceGrid(x, y, self.step, right - left, bottom - top)
+        return grid, np.ascontiguousarray(maps[:, top:bottom, left:right])
+
     @property
     def shape(self) -> tuple[int, int]:
         return self.rows, self.columns

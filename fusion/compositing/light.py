@@ -15,6 +15,7 @@ FAR, NEAR = (0.5, 0.25, 0.12), (0.5, 0.25, 0.12, 0.06, 0.03)
 """Scales of `spread_from`, of the face's width: what counts as light, and what lies around."""
 _PASSES = 3
 _TRUST = 0.03  # share of skin below which a scale is believed less than the coarser one
+_FINE_SIGMA = 5.0  # px; a Gaussian of this width is still sampled finely enough
 _LEAST_LEVEL = 0.05
 _ROUNDS = 5
 _STIFF = np.array([0.0, 0.003, 0.003, 0.02, 0.02, 0.02])  # against bending into a beard
@@ -39,15 +40,31 @@ def spread_from(
         scales: Of the face's width, from coarse to fine.
     """
     total = np.float32(max(float(weight.sum()), 1e-6))
-    weighted = values * weight[..., None]
-    known = np.broadcast_to(np.einsum("hwc->c", weighted) / total, values.shape)
+    joined = np.concatenate([values * weight[..., None], weight[..., None]], axis=2)
+    mean = joined[..., :-1].reshape(-1, values.shape[2]).sum(axis=0) / total
+    known = np.broadcast_to(mean, values.shape)
+    trust = np.float32(_TRUST)
     for scale in scales:
-        sigma = max(scale * width, 0.3)
-        seen = cv2.GaussianBlur(weight, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        blurred = cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
-        trust = np.float32(_TRUST)
-        known = (blurred + trust * known) / (seen[..., None] + trust)
+        blurred = _gaussian(joined, max(scale * width, 0.3))
+        known = (blurred[..., :-1] + trust * known) / (blurred[..., -1:] + trust)
     return np.asarray(known, np.float32)
+
+
+def _gaussian(values: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur with black outside; wide ones on a reduced copy, which looks the same."""
+    reduce = max(1, int(sigma / _FINE_SIGMA))
+    if reduce == 1:
+        blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(blurred, np.float32)
+    height, width = values.shape[:2]
+    padded = cv2.copyMakeBorder(
+        values, 0, -height % reduce, 0, -width % reduce, cv2.BORDER_CONSTANT
+    )
+    size = (padded.shape[1] // reduce, padded.shape[0] // reduce)
+    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / reduce, borderType=cv2.BORDER_CONSTANT)
+    whole = cv2.resize(small, padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(whole[:height, :width], np.float32)
 
 
 def evenly_lit(values: FloatArray, weight: FloatArray) -> FloatArray:
@@ -106,7 +123,7 @@ def light_maps(
             rest = target - shoulder(relight(source, lack, level))
             lack += near[..., None] * spread_from(rest, weight, width, NEAR)
     # Where the source's own light changes faster than this scale, the match overshoots.
-    highest = spread_from(target, weight, width) + np.float32(_HIGHLIGHT)
+    highest = np.maximum(spread_from(target, weight, width), target) + np.float32(_HIGHLIGHT)
     lack -= np.float32(_TAMING) * np.maximum(relight(source, lack, level) - highest, 0)
     return np.ascontiguousarray(np.concatenate([lack, level], axis=2).transpose(2, 0, 1))
 

@@ -101,25 +101,16 @@ def inside_matte(points: FloatArray, picture: Size, feather: float) -> FloatArra
     return smoothstep(np.asarray(depth / np.float32(feather), np.float32))
 
 
-def hair_zone(grid: FaceGrid, landmarks: FloatArray, *, sides: bool) -> FloatArray:
+def hair_zone(grid: FaceGrid, landmarks: FloatArray) -> FloatArray:
     """Where something that is not skin is hair on the head rather than a beard.
 
-    1 above the nose's tip and 0 below the mouth, along the face's own axis; with ``sides``
-    also 1 beside the mouth and chin, where strands of long hair hang.
+    1 above the nose's tip and 0 below the mouth, along the face's own axis.
     """
     up = landmarks[topology.FOREHEAD, :2] - landmarks[topology.CHIN, :2]
     up = (up / max(float(np.hypot(*up)), 1e-6)).astype(np.float32)
-    place = grid.positions()
     mouth = landmarks[list(topology.MOUTH_CORNERS), :2].mean(axis=0)
     nose = landmarks[topology.NOSE_TIP, :2]
-    zone = smoothstep((place - mouth) @ up / max(float((nose - mouth) @ up), 1e-6))
-    if sides:
-        across = np.array([-up[1], up[0]], np.float32)
-        outline = (landmarks[topology.FACE_OVAL, :2] - mouth) @ across
-        aside = (place - mouth) @ across
-        share = np.where(aside > 0, aside / outline.max(), aside / outline.min())
-        zone = np.maximum(zone, smoothstep(np.asarray((share - 0.5) / 0.2, np.float32)))
-    return zone
+    return smoothstep((grid.positions() - mouth) @ up / max(float((nose - mouth) @ up), 1e-6))
 
 
 def mouth_gap(landmarks: FloatArray) -> float:
@@ -127,17 +118,3 @@ def mouth_gap(landmarks: FloatArray) -> float:
     gap = landmarks[topology.LOWER_LIP_INSIDE, :2] - landmarks[topology.UPPER_LIP_INSIDE, :2]
     corners = landmarks[list(topology.MOUTH_CORNERS), :2]
     return float(np.hypot(*gap) / max(np.hypot(*(corners[1] - corners[0])), 1e-6))
-
-
-def mouth_matte(grid: FaceGrid, landmarks: FloatArray, feather: float) -> FloatArray:
-    """1 between the inner lips of an open mouth, else 0; edges soft over ``feather`` px.
-
-    Returns:
-        rows x columns float32 in [0, 1].
-    """
-    opening = np.clip((mouth_gap(landmarks) - MOUTH_OPEN / 2) / (MOUTH_OPEN / 2), 0.0, 1.0)
-    if opening == 0.0:
-        return np.zeros(grid.shape, np.float32)
-    matte = grid.fill(landmarks[topology.INNER_LIPS, :2])
-    soft = cv2.GaussianBlur(matte, (0, 0), max(feather / grid.step, 0.5))
-    return np.asarray(soft * np.float32(opening), np.float32)

@@ -158,7 +158,7 @@ class _Places:
             core=dilated(features, _CORE_MARGIN * nodes),
             sure=sure,
             depth=depth,
-            high=masks.hair_zone(grid, landmarks, sides=False),
+            high=masks.hair_zone(grid, landmarks),
             chin=covered(grid, landmarks[list(_CHIN), :2]),
         )
 

@@ -33,6 +33,7 @@ _RIM = 0.05  # of the face width
 _APART = 0.06  # likewise, over which the target's movement ends before a nearer face
 _CUT_FEATHER = 0.05  # of the face width, inside the source picture's border
 _COLOURLESS = 0.02  # spread of a pixel's channels
+_FEW = 4  # every so many pixels tell whether a picture has colours
 
 
 class MeshEngine:
@@ -125,6 +126,7 @@ def _moves(
     maps = shape.displacement(grid, before, after)
     for nearer in in_front:
         maps *= 1 - masks.softly_inside(grid, masks.hull(nearer[:, :2]), _APART * _width(before))
+    grid, maps = grid.cropped(maps)
     return Moves(grid, maps, shape.reach(maps))
 
 
@@ -158,8 +160,11 @@ def _placed(
 
 def _toned_like(source: Window, target: Window) -> Window:
     """The source, without its colours where the target is black and white."""
-    values = target.pixels.astype(np.float32) / np.iinfo(target.pixels.dtype).max
-    if float(np.percentile(np.ptp(values, axis=2), 99)) > _COLOURLESS:
+    few = np.ascontiguousarray(target.pixels[::_FEW, ::_FEW])
+    red, green, blue = cv2.split(few)
+    high, low = cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue)
+    spread = float(np.percentile(high - low, 99)) / np.iinfo(few.dtype).max
+    if spread > _COLOURLESS:
         return source
     grey = cv2.cvtColor(source.pixels, cv2.COLOR_RGB2GRAY)
     return Window(np.repeat(grey[..., None], 3, axis=2), source.factor, source.offset)

@@ -12,7 +12,14 @@ from common.settings import load_settings
 from fusion.engines.registry import create_engine
 from fusion.pipeline import Pipeline, build_pipeline
 from fusion.request import Blend, FusionRequest, Output
-from tests.fusion.pictures import Fusion, Observer, save, source_portrait, target_portrait
+from tests.fusion.pictures import (
+    Fusion,
+    Observer,
+    save,
+    source_portrait,
+    tan,
+    target_portrait,
+)
 
 Prepare = Callable[[NDArray[Any], NDArray[Any]], Fusion]
 
@@ -54,3 +61,10 @@ def prepare(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pre
 def fusion(prepare: Prepare, astronaut: NDArray[Any]) -> Fusion:
     """The source portrait onto the target portrait."""
     return prepare(target_portrait(astronaut), source_portrait(astronaut))
+
+
+@pytest.fixture(scope="session")
+def alike(fusion: Fusion) -> Fusion:
+    """The target with tanned skin onto itself: no point has to move, other colours come."""
+    own = Fusion(fusion.engine, fusion.target, fusion.target, fusion.pixels, fusion.pixels)
+    return own.painted(source=tan)

@@ -12,10 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion.field import BLOCK, Backdrop, FusionField, blocks
-from fusion.request import Blend
 from tests.fusion.pictures import Fusion, resized
 
 # The target's own size, half, double, and sizes that fit no grid.
@@ -96,6 +94,27 @@ def test_any_rectangle_is_a_part_of_the_whole(
     assert np.array_equal(opacity, field.opacity(Region.whole(at), at)[place])
 
 
+@pytest.mark.parametrize(
+    "blend",
+    [{"mode": "blend"}, {"mode": "overlay"}, {"expression": "source"}, {"shape": 1.0}],
+    ids=str,
+)
+def test_every_blend_may_be_cut_anywhere(fusion: Fusion, blend: dict[str, Any]) -> None:
+    at = SIZES[3]
+    target = resized(fusion.pixels, at)
+    made = fusion.field(**blend)
+    fused = laid(made, target, Region.whole(at), at)
+    for tile in made.bounds(at).blocks(93):
+        assert np.array_equal(laid(made, target, tile, at), fused[tile.within(Region.whole(at))])
+
+
+def test_the_reach_grows_with_the_output(field: FusionField) -> None:
+    """This field moves the surroundings: the tests above would show it if it reached too short."""
+    own, half, double = (field.reach(at) for at in SIZES[:3])
+    assert 3 < half <= own <= double
+    assert double == pytest.approx(2 * own - 3, abs=1)  # three for the interpolation
+
+
 def test_render_leaves_its_input_alone(fusion: Fusion, field: FusionField) -> None:
     tile = resized(fusion.pixels, fusion.size)
     before = tile.copy()
@@ -135,10 +154,10 @@ def test_bounds_hold_all_that_changes(field: FusionField, whole: Any, at: Size) 
 
 
 @pytest.mark.parametrize("highest", [255, 65535])
-def test_where_nothing_shows_nothing_changes(fusion: Fusion, highest: int) -> None:
-    at = fusion.size
-    blend = Blend(0.7, shape=0.0)  # which would move the surroundings
-    field = fusion.engine.prepare(fusion.source, fusion.target, blend, Progress())
+def test_where_nothing_shows_nothing_changes(alike: Fusion, highest: int) -> None:
+    at = alike.size
+    field = alike.field(0.7)
+    assert field.reach(at) == 0  # else the surroundings would move
     noise = np.random.default_rng(3).integers(0, highest + 1, (at.height, at.width, 3))
     tile = noise.astype(np.float32) / np.float32(highest)
     fused = laid(field, tile, Region.whole(at), at)

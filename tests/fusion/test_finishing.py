@@ -420,7 +420,9 @@ def test_the_finishes_act_on_a_real_face(fusion: Fusion, ratio: float) -> None:
     finished = in_one(layers, values)
     shown = field.face(whole, at)
     assert shown.max() > 0.95
-    assert np.array_equal(finished[shown == 0], values[shown == 0])
+    # Skin is smoothed a little beyond the face, so that no edge shows.
+    untouched = (shown == 0) & (field.skin(whole, at) == 0)
+    assert np.array_equal(finished[untouched], values[untouched])
     assert luma(finished)[shown > 0.9].mean() > luma(values)[shown > 0.9].mean() + 0.05
     skin = field.skin(whole, at) > 0.9
     assert skin.sum() > 1000

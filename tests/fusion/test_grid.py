@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.types import Region, Size
-from fusion.compositing.grid import FaceGrid
+from fusion.compositing.grid import FaceGrid, averages
 
 TARGET = Size(640, 480)
 GRID = FaceGrid(x=100.25, y=60.5, step=1.75, columns=80, rows=64)
@@ -84,3 +84,29 @@ def test_a_coarser_grid_has_the_same_nodes() -> None:
     coarse = GRID.coarser(8)
     assert np.array_equal(coarse.positions(), GRID.positions()[::8, ::8])
     assert coarse.shape == GRID.positions()[::8, ::8].shape[:2]
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 64), (81, 67), (9, 5), (2, 3)])
+def test_means_lie_in_the_middle_of_their_nodes(columns: int, rows: int) -> None:
+    grid = FaceGrid(x=10.5, y=-3.0, step=1.5, columns=columns, rows=rows)
+    few = grid.averaged(4)
+    means = averages(grid.positions(), 4)
+    assert means.shape[:2] == few.shape
+    whole = np.s_[: rows // 4, : columns // 4]
+    assert means[whole] == pytest.approx(few.positions()[whole], abs=1e-3)
+    assert averages(np.ones(grid.shape, np.float32), 4) == pytest.approx(1.0)
+
+
+def test_between_two_grids_a_straight_map_is_reproduced() -> None:
+    few = GRID.averaged(4)
+    again = few.at_nodes(np.ascontiguousarray(np.moveaxis(few.positions(), -1, 0)), GRID)
+    inner = np.s_[:, 2:-2, 2:-2]
+    assert again[inner] == pytest.approx(ramps(GRID)[inner], abs=1e-3)
+    low, high = few.positions()[0, 0], few.positions()[-1, -1]
+    assert again[:, 0, 0] == pytest.approx(low)
+    assert (again.max(axis=(1, 2)) <= high + 1e-3).all()
+
+
+def test_at_its_own_nodes_a_map_is_itself() -> None:
+    maps = np.random.default_rng(2).random((3, *GRID.shape), dtype=np.float32)
+    assert GRID.at_nodes(maps, GRID) == pytest.approx(maps, abs=1e-4)

@@ -1,12 +1,22 @@
 """Mattes on the face grid."""
 
+import cv2
 import numpy as np
 import pytest
 
-from common.types import FloatArray
+from common.types import FloatArray, Size
 from fusion.compositing.grid import FaceGrid
-from fusion.compositing.masks import mouth_gap, mouth_matte, oval_matte, smoothstep
+from fusion.compositing.masks import (
+    RAISED,
+    inside_matte,
+    mouth_gap,
+    outline,
+    oval_matte,
+    smoothstep,
+    softly_inside,
+)
 from preprocess import face_topology as topology
+from tests.fusion.faces import width_of
 from tests.fusion.pictures import Fusion
 
 
@@ -18,17 +28,6 @@ def landmarks(fusion: Fusion) -> FloatArray:
 @pytest.fixture
 def grid(landmarks: FloatArray) -> FaceGrid:
     return FaceGrid.over(landmarks[topology.FACE_OVAL, :2], 8.0, 0.8)
-
-
-def closed(landmarks: FloatArray, gap: float) -> FloatArray:
-    """The same face with its inner lips ``gap`` of the mouth's width apart."""
-    moved = landmarks.copy()
-    ring = moved[topology.INNER_LIPS]
-    factor = gap / mouth_gap(landmarks)
-    line = np.interp(ring[:, 0], *moved[list(topology.MOUTH_CORNERS), :2].T)
-    ring[:, 1] = line + (ring[:, 1] - line) * factor
-    moved[topology.INNER_LIPS] = ring
-    return moved
 
 
 def test_smoothstep() -> None:
@@ -64,26 +63,51 @@ def test_a_wider_feather_shows_less(grid: FaceGrid, landmarks: FloatArray) -> No
     assert (wide <= narrow).all()
 
 
-def test_an_open_mouth_is_cut_out(grid: FaceGrid, landmarks: FloatArray) -> None:
-    matte = mouth_matte(grid, landmarks, feather=1.2)
-    middle = landmarks[[topology.UPPER_LIP_INSIDE, topology.LOWER_LIP_INSIDE], :2].mean(axis=0)
-    column, row = np.round(grid.nodes_of(middle)).astype(int)
-    assert matte[row, column] == pytest.approx(1.0, abs=1e-6)
-    column, row = np.round(grid.nodes_of(landmarks[topology.NOSE_TIP, :2])).astype(int)
-    assert matte[row, column] == 0.0
-
-
-def test_a_closed_mouth_has_no_matte(grid: FaceGrid, landmarks: FloatArray) -> None:
-    assert mouth_gap(closed(landmarks, 0.02)) == pytest.approx(0.02, abs=0.005)
-    assert not mouth_matte(grid, closed(landmarks, 0.02), 1.2).any()
-
-
-def test_a_mouth_that_opens_fades_in(grid: FaceGrid, landmarks: FloatArray) -> None:
-    gaps = (0.02, 0.03, 0.035, 0.04, 0.05, 0.08, 0.12)
-    shown = [float(mouth_matte(grid, closed(landmarks, gap), 1.2).sum()) for gap in gaps]
-    assert shown == sorted(shown)
-    assert shown[0] == 0 < shown[2] < 0.5 * shown[-1]
-
-
 def test_the_gap_does_not_depend_on_size(landmarks: FloatArray) -> None:
     assert mouth_gap(landmarks * np.float32(3.3)) == pytest.approx(mouth_gap(landmarks), rel=1e-4)
+
+
+def test_the_outline_goes_on_above_the_mesh(landmarks: FloatArray) -> None:
+    width = width_of(landmarks)
+    plain, raised = (outline(landmarks, share * width) for share in (0.0, RAISED))
+    top = landmarks[topology.FOREHEAD, :2].astype(float)
+    assert plain[:, 1].min() == pytest.approx(top[1], abs=0.02 * width)
+    assert plain[:, 1].min() - raised[:, 1].min() == pytest.approx(RAISED * width, rel=0.1)
+    for corners in (plain, raised):
+        contour = corners[:, None].astype(np.float32)
+        assert cv2.isContourConvex(contour)
+        assert all(
+            cv2.pointPolygonTest(contour, point.tolist(), True) > -0.01
+            for point in landmarks[:, :2]
+        )
+    lower = landmarks[topology.CHIN, 1] - 0.5 * width
+    assert np.array_equal(plain[plain[:, 1] > lower], raised[raised[:, 1] > lower])
+
+
+def test_a_turned_picture_raises_the_forehead_along_the_face(landmarks: FloatArray) -> None:
+    turned = landmarks.copy()
+    turned[:, 0], turned[:, 1] = -landmarks[:, 1], landmarks[:, 0]
+    expected = outline(landmarks, 20.0)
+    found = outline(turned, 20.0)
+    low, high = expected.min(axis=0), expected.max(axis=0)
+    assert found.min(axis=0) == pytest.approx([-high[1], low[0]], abs=1e-3)
+    assert found.max(axis=0) == pytest.approx([-low[1], high[0]], abs=1e-3)
+
+
+def test_inside_a_polygon_is_1_and_fades_around_it() -> None:
+    grid = FaceGrid(0.0, 0.0, 0.5, 120, 100)
+    square = np.array([[20, 15], [40, 15], [40, 35], [20, 35]], np.float32)
+    matte = softly_inside(grid, square, 6.0)
+    places = grid.positions()
+    apart = np.maximum(np.abs(places - [30, 25]) - 10, 0)
+    distance = np.hypot(apart[..., 0], apart[..., 1])
+    assert matte[distance == 0].min() > 0.98
+    assert not matte[distance > 6.5].any()
+    half = np.abs(distance - 3) < 0.1
+    assert matte[half] == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_pictures_border_fades_in() -> None:
+    points = np.array([[[-3, 20], [-0.5, 20], [4.5, 20], [9.5, 20], [50, 39.5]]], np.float32)
+    matte = inside_matte(points, Size(100, 40), 10.0)
+    assert matte[0].tolist() == pytest.approx([0, 0, 0.5, 1, 0], abs=1e-6)

@@ -121,33 +121,20 @@ def darkness(picture: FloatArray, place: NDArray[Any]) -> float:
     return float(np.median(around) - around[9:12, 9:12].mean())
 
 
-@pytest.fixture(scope="module")
-def alike(fusion: Fusion) -> Fusion:
-    """The target with tanned skin onto itself: no point has to move, other colours come."""
-    tanned = Fusion(fusion.engine, fusion.target, fusion.target, fusion.pixels, fusion.pixels)
-    return tanned.painted(source=tan)
-
-
-def tan(pixels: Pixels, landmarks: FloatArray) -> Pixels:
-    """Both cheeks and the forehead, well away from the mouth, by which lips are measured."""
-    skin = np.zeros(pixels.shape[:2], np.float32)
-    for point in (RIGHT_CHEEK_SKIN, LEFT_CHEEK_SKIN, 151):
-        centre = np.rint(landmarks[point, :2]).astype(int).tolist()
-        cv2.circle(skin, centre, round(0.05 * width_of(landmarks)), 1.0, -1)
-    skin = cv2.GaussianBlur(skin, (0, 0), 0.01 * width_of(landmarks))[..., None]
-    return np.asarray(np.rint(pixels * (1 - skin * np.array([0.3, 0.45, 0.5]))), np.uint8)
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_the_ratio_mixes_in_linear_light(alike: Fusion, mode: str) -> None:
     """Between faces of one form; others are first brought to a form in between."""
-    low, full = linear(as_float(alike.pixels)), alike.field(mode=mode)
-    high = linear(alike.render(full))
+    full = alike.field(mode=mode)
+    face = full._grid.extent(alike.size, alike.size).within(alike.whole)
+    low, high = (linear(one[face]) for one in (as_float(alike.pixels), alike.render(full)))
     assert np.abs(high - low).max() > 0.1
     for ratio in (0.25, 0.75):
         field = alike.field(ratio, mode=mode)
-        mixed = linear(alike.render(field))
-        assert np.abs(mixed - (low + ratio * (high - low))).max() < 1e-4  # measured 2e-5
+        mixed = linear(alike.render(field)[face])
+        shown = high > 0  # mode blend may ask for less than black, which is cut off
+        apart = np.abs(mixed - (low + ratio * (high - low)))
+        assert apart[shown].max() < 1e-4  # measured 2e-5
+        assert apart.max() < 1e-3
         whole = alike.whole, alike.size
         assert field.opacity(*whole) == pytest.approx(ratio * full.opacity(*whole), abs=1e-6)
 

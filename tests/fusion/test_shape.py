@@ -39,12 +39,15 @@ def area_of(moves: FloatArray, step: float) -> FloatArray:
     return np.asarray((1 + right_x) * (1 + down_y) - down_x * right_y, np.float32)
 
 
-def test_amount_0_changes_nothing_at_all(fusion: Fusion, face: Face) -> None:
-    landmarks, irises = shape.reshaped(
-        face.landmarks, face.irises, fusion.source.face.landmarks, 0.0
-    )
-    assert landmarks is face.landmarks
-    assert irises is face.irises
+def test_amount_0_moves_features_and_leaves_the_outline(fusion: Fusion, face: Face) -> None:
+    target, source = face.landmarks, fusion.source.face.landmarks
+    none, full = (shape.reshaped(target, face.irises, source, amount)[0] for amount in (0.0, 1.0))
+    assert np.abs(none - target)[topology.FACE_OVAL].max() < 1e-3
+    features = np.concatenate([topology.RIGHT_EYE, topology.LEFT_EYE, topology.OUTER_LIPS])
+    moved, most = ((points - target)[features] for points in (none, full))
+    assert np.abs(most).max() > 0.005 * width_of(target)
+    share = float((moved * most).sum() / np.square(most).sum())
+    assert share == pytest.approx(shape.OWN, abs=0.08)
 
 
 @pytest.mark.parametrize("degrees", [0, -25, 25])
@@ -80,7 +83,8 @@ def test_the_movement_grows_with_the_amount(fusion: Fusion, face: Face) -> None:
         for amount in (0.0, 0.2, 0.35, 0.7, 1.0)
     ]
     assert lengths == sorted(lengths)
-    assert lengths[0] == 0 < lengths[1]
+    assert lengths[0] > 0
+    assert lengths[-1] > 1.2 * lengths[0]
 
 
 def test_an_open_mouth_is_expression_and_not_shape(face: Face) -> None:
