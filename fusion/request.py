@@ -107,7 +107,8 @@ class Detection:
 class Blend:
     """How strongly and how the source is laid over the target.
 
-    shape: how far the target's outline and features move toward the source's proportions, 0-1.
+    shape: how far the target's outline moves toward the source's proportions, and features the rest
+    of their way, 0-1.
     expression: whose mouth and lids are shown, one of `EXPRESSIONS`. keep_glasses: spectacles
     that the target wears stay in front of the fused face.
     """

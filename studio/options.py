@@ -58,7 +58,8 @@ BLEND = group(
     click.option(
         "--shape",
         type=float,
-        help="How far outline and features move toward the source's proportions, 0-1 [0.35].",
+        help="How far the outline moves toward the source's proportions, and features the rest of "
+        "their way, 0-1 [0.35].",
     ),
     click.option("--expression", help="Whose mouth and lids: target or source [target]."),
     click.option(

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from common.progress import Progress
 from common.types import FloatArray, Region
 from fusion.compositing import light, masks, modes, occlusion, skin
 from fusion.compositing.face_field import (
@@ -65,7 +64,7 @@ def compose(
     holes: FloatArray,
     target: FaceView,
     blend: Blend,
-    progress: Progress,
+    warnings: tuple[str, ...],
 ) -> FaceField:
     """The field that shows a source on a target.
 
@@ -74,16 +73,13 @@ def compose(
         moves: How the target's surroundings follow.
         holes: rows x columns in [0, 1], where the target's own pixels stay.
         target: Its face may lie behind others.
-
-    Raises:
-        StoppedError: ``progress`` ended the work.
+        warnings: About the source, for the person.
     """
     grid, width = seen.grid, seen.width
     sure = skin.sure_skin(grid, seen.landmarks)
     colours = [skin.SkinColour.of(values, sure) for values in (seen.given, seen.wanted)]
     tolerant = [colour.likelihood(skin.TOLERANT) for colour in colours]
     front = occlusion.in_front(grid, seen.landmarks, seen.wanted, width, blend.keep_glasses)
-    progress.check()
     oval = masks.oval_matte(
         grid, seen.landmarks, _INSET * width, _FEATHER * width, masks.RAISED * width
     )
@@ -98,7 +94,6 @@ def compose(
     weight = _skin_of_both(seen, free.astype(np.float32), colours, tolerant)
     bare = np.asarray(tolerant[1] * apart * (1 - front.matte), np.float32)
     lighting = _lighting(seen, weight, shown, (origin.plain, bare, apart), blend.mode)
-    progress.check()
     mattes = Mattes(
         opacity=np.asarray(opacity, np.float32),
         face=np.asarray(oval * (1 - front.matte), np.float32),
@@ -110,7 +105,7 @@ def compose(
     )
     maps = FaceMaps(grid, origin, mattes, lighting, moves, target.picture, width)
     grain = _grain(FaceField(maps, blend, Grain()), target)
-    return FaceField(maps, blend, grain, notes=_notes(front, blend))
+    return FaceField(maps, blend, grain, _notes(front, blend), warnings)
 
 
 def _notes(front: occlusion.Occlusion, blend: Blend) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ _APART = np.array([15.0, 7.0, 8.0], np.float32)  # of L, a, b from a smooth cour
 _NEAR_PASSES = 2
 _DARKENING = 0.5
 _HIGHLIGHT, _TAMING = 0.1, 0.5  # how far above the target's light skin may shine, and its limit
-_SHOULDER, _CEILING = 0.95, 0.988
+_SHOULDER = 0.95
+CEILING = np.float32(0.988)
+"""No fused highlight is brighter: none is burnt out."""
 
 
 def spread_from(
@@ -157,12 +159,12 @@ def shoulder(encoded: FloatArray) -> FloatArray:
     Highlights of the source keep their shape on a bright target, and none is burnt out. Level
     and slope are continuous at the bend; negative values become 0.
     """
-    room = np.float32(_CEILING - _SHOULDER)
+    room = np.float32(CEILING - _SHOULDER)
     lower = np.maximum(encoded, np.float32(0.0))
     over = np.maximum(lower - np.float32(_SHOULDER), np.float32(0.0))
     if not over.any():
         return np.asarray(lower, np.float32)
-    bent = np.float32(_CEILING) - room * np.exp(-over / room)
+    bent = CEILING - room * np.exp(-over / room)
     return np.asarray(np.where(over > 0, bent, lower), np.float32)
 
 

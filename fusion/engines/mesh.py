@@ -33,6 +33,9 @@ _RIM = 0.05  # of the face width
 _APART = 0.06  # likewise, over which the target's movement ends before a nearer face
 _CUT_FEATHER = 0.05  # of the face width, inside the source picture's border
 _COLOURLESS = 0.02  # spread of a pixel's channels
+_SOURCE_GLASSES = (
+    "the source wears spectacles; they are not carried over, but traces of them may stay"
+)
 _FEW = 4  # every so many pixels tell whether a picture has colours
 
 
@@ -55,7 +58,7 @@ class MeshEngine:
         progress.check()
         window = _toned_like(source.window, target.window)
         unlit = visibility.underlit((form.before, target.window), (form.mouth, window))
-        origin, given = _placed(grid, form, window, source, unlit)
+        origin, given, glasses = _placed(grid, form, window, source, unlit)
         progress.check()
         places = grid.positions()
         if moves.longest > 0:
@@ -67,7 +70,9 @@ class MeshEngine:
         holes = np.zeros(grid.shape, np.float32)
         if blend.expression == "target":
             holes = form.holes(grid, width, wanted)
-        return composition.compose(seen, origin, moves, holes, target, blend, progress)
+        warnings = (_SOURCE_GLASSES,) if glasses else ()
+        progress.check()
+        return composition.compose(seen, origin, moves, holes, target, blend, warnings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,8 +137,10 @@ def _moves(
 
 def _placed(
     grid: FaceGrid, form: _Form, window: Window, source: FaceView, unlit: FloatArray
-) -> tuple[Origin, FloatArray]:
+) -> tuple[Origin, FloatArray, bool]:
     """Where the source's pixels come from, and what they show: rows x columns x 3, encoded.
+
+    Also answers whether the source wears spectacles.
 
     Args:
         unlit: 468 values in [0, 1], what of the source is too dark to use.
@@ -144,18 +151,18 @@ def _placed(
     shrunk = window.shrunk(warp.spacing(*own) * window.scale)
     given = warp.sample(shrunk, np.moveaxis(own, 0, -1))
     width = _width(form.landmarks)
-    hidden = over_source(grid, form.landmarks, given, width).matte
+    over = over_source(grid, form.landmarks, given, width)
     feather = _CUT_FEATHER * _width(source.face.landmarks)
     cut = 1 - masks.inside_matte(np.moveaxis(own, 0, -1), source.picture, feather)
     # Along the outline the other half shows an ear or hair as well.
     deep = masks.oval_matte(grid, form.landmarks, _RIM * width, _RIM * width)
-    share, plain = halves.filled(grid, np.maximum(hidden, cut), np.maximum(deep, halves.turned))
+    share, plain = halves.filled(grid, np.maximum(over.matte, cut), np.maximum(deep, halves.turned))
     other = own
     if share.any():
         other = gaze.aligned(grid, halves.other, here, form.source, mirrored=True)
         mirrored = warp.sample(shrunk, np.moveaxis(other, 0, -1))
         given = given + share[..., None] * (mirrored - given)
-    return Origin(window, own, other, share, plain), given
+    return Origin(window, own, other, share, plain), given, over.glasses
 
 
 def _toned_like(source: Window, target: Window) -> Window:
