@@ -222,7 +222,8 @@ class FaceField:
         if self._lighting.held.any():
             change -= self._sampled(self._lighting.held, self._lighting.grid, block, at)
         mixed = transfer.to_encoded(under + weight * change)
-        grainy = self._grain.laid(mixed, weight[..., 0] * (1 - plain), block, self._target, at)
+        bare = np.maximum(1 - plain, 0)  # interpolation may round to a little above 1
+        grainy = self._grain.laid(mixed, weight[..., 0] * bare, block, self._target, at)
         mixed = np.minimum(grainy, np.maximum(mixed, light.CEILING))  # grain burns nothing out
         np.copyto(base, mixed, where=weight > 0)
 

@@ -110,7 +110,7 @@ class Halves:
         over_other = cv2.remap(over_source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         free = masks.smoothstep((self.other_seen * (1 - over_other) - 0.3) / 0.4) * lent
         hidden = over_source + (1 - over_source) * (1 - masks.smoothstep(self.seen / 0.3))
-        plain = hidden * (1 - free)
+        plain = np.clip(hidden * (1 - free), 0, 1)
         wanted = hidden + (1 - hidden) * self.turned
         share = np.clip(wanted * free / np.maximum(1 - plain, np.float32(1e-3)), 0, 1)
         return np.asarray(share, np.float32), np.asarray(plain, np.float32)

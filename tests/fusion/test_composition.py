@@ -10,6 +10,7 @@ import pytest
 from common.types import FloatArray, Size
 from fusion.compositing import masks
 from fusion.compositing.face_field import FaceField
+from fusion.compositing.grain import Grain
 from preprocess import face_topology as topology
 from preprocess.landmarks import sharpness_of
 from tests.fusion.faces import width_of
@@ -169,6 +170,22 @@ def test_a_noisy_target_gets_a_face_as_noisy(fusion: Fusion, landmarks: FloatArr
     fused, own = rough(grainy.render(field)), rough(grainy.moved(field))
     assert own > 2 * rough(fusion.moved(field))
     assert 0.8 < fused / own < 1.4  # measured 1.14; bright pixels of the target are clipped
+
+
+def test_where_plain_skin_fills_all_grain_leaves_no_holes(fusion: Fusion) -> None:
+    """Rounding must not let less than nothing of the source show."""
+    window, face = fusion.source.window, fusion.source.face
+    nose = face.landmarks[[topology.NOSE_TIP], :2]
+    pixels = window.pixels.copy()
+    pixels[:, round(float(window.inward(nose)[0, 0])) :] = (255, 0, 255)
+    picture = Size(round(float(nose[0, 0])), fusion.source.picture.height)
+    source = replace(fusion.source, window=replace(window, pixels=pixels), picture=picture)
+    cut = replace(fusion, source=source)
+    field = cut.field()
+    assert 0.999 < field._origin.plain.max() <= 1
+    field._grain = Grain((0.02, 0.008))
+    for at in (fusion.size, Size(701, 583), Size(1001, 834)):
+        assert np.isfinite(cut.render(field, at)).all()  # and a warning of NaN is an error
 
 
 def glasses(pixels: Pixels, landmarks: FloatArray) -> Pixels:

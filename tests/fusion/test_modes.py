@@ -107,6 +107,11 @@ def test_overlay_lets_the_target_show_through(seen: dict[str, Any]) -> None:
     expected = overlay(seen["target"], seen["normal"])
     assert np.abs(seen["overlay"] - expected)[full].mean() < 0.006  # measured 0.003
     assert np.abs(seen["overlay"] - seen["normal"])[full].mean() > 0.05
+    other = overlay(seen["normal"], seen["target"])  # the wrong way round
+    apart = (np.abs(expected - other).max(axis=2) > 0.02) & full
+    assert apart.sum() > 50
+    errors = [np.abs(seen["overlay"] - one)[apart].mean() for one in (expected, other)]
+    assert errors[0] < 0.3 * errors[1]  # measured a twentieth
 
 
 @pytest.mark.parametrize("mode", MODES)
