@@ -48,6 +48,9 @@ LEFT_EYE_REGION = indices(
     "334 296 336 285 417"
 )
 
+CHIN_SKIN = indices("17 83 18 201 208 171 175 396 428 421 313")
+"""Around the middle of the chin, in order: where a beard is, or skin."""
+
 RIGHT_EYE_CORNERS = (33, 133)
 LEFT_EYE_CORNERS = (263, 362)
 FOREHEAD, CHIN, NOSE_TIP = 10, 152, 1

@@ -141,10 +141,6 @@ class Workbench:
             raise SystemExit(f"{file} does not show exactly one face")
         return found
 
-    def has_one_face(self, file: Path) -> bool:
-        """Whether it is clear who is meant."""
-        return self._look(file) is not None
-
     def fuse(
         self, target: Portrait, source: Portrait, engine: Engine, blend: Blend, scale: float = 1.0
     ) -> Fused:

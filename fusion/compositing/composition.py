@@ -33,7 +33,6 @@ _FEATHER = 0.045
 _FEATURE_MARGIN = 0.03
 _FILL_AROUND = 0.05  # how far around what is filled the light is matched more closely
 _SKIN_AROUND = 0.04  # how far beyond the outline skin is smoothed as well
-_CHIN = (17, 83, 18, 201, 208, 171, 175, 396, 428, 421, 313)
 _BEARDED = (0.25, 0.6)  # share of the chin that is no skin: none, a full beard
 _GAIN = (0.7, 1.0, 1.6)  # of detail
 _FAITHFUL = (3.0, 8.0)  # sharpness of a source whose detail is all blur and noise, or all real
@@ -221,7 +220,7 @@ def _skin_of_both(
     every = light.EVERY
     rows, columns = free.shape
     low = 1 - masks.hair_zone(seen.grid, seen.landmarks)
-    chin = seen.grid.fill(seen.landmarks[list(_CHIN), :2])
+    chin = seen.grid.fill(seen.landmarks[topology.CHIN_SKIN, :2])
     weight = free
     faces = zip((seen.given, seen.wanted), colours, tolerant, strict=True)
     for values, colour, likely in faces:

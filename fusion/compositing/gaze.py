@@ -166,8 +166,8 @@ def eyes_matte(
         rows x columns float32 in [0, 1].
     """
     matte = np.zeros(grid.shape, np.float32)
-    for which, (_, region) in enumerate(_EYES):
-        here, there = (_openness(_eye(*face, which).opening) for face in (target, source))
+    for (_, region), *gaps in zip(_EYES, openings(*target), openings(*source), strict=True):
+        here, there = (_openness(gap) for gap in gaps)
         if here == there:
             continue
         ring = masks.hull(target[0][region[:_RINGS], :2])

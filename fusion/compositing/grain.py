@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common.types import FloatArray, Region, Size
+from fusion.compositing.grid import places
 
 Levels = tuple[float, float]
 """Deviation of the luma in the fine and in the coarser band, encoded values in [0, 1]."""
@@ -89,8 +90,8 @@ class Grain:
             return np.zeros((block.height, block.width), np.float32)
         if scale <= 1:
             return _noise(block, _amplitudes(levels))
-        x = _places(block.x, block.width, at.width / target.width)
-        y = _places(block.y, block.height, at.height / target.height)
+        x = places(block.x, block.width, at.width / target.width)
+        y = places(block.y, block.height, at.height / target.height)
         left, top = (int(np.floor(places[0])) - 1 for places in (x, y))
         right, bottom = (int(np.floor(places[-1])) + 3 for places in (x, y))
         around = Region(left, top, right - left, bottom - top)
@@ -289,8 +290,3 @@ def reduced(levels: Levels, scale: float) -> Levels:
     small = cv2.resize(noise, (side, side), interpolation=cv2.INTER_AREA)
     fine, coarse = np.sqrt(_variances(np.asarray(small, np.float32)))
     return (float(fine), float(coarse)) if max(fine, coarse) >= _VISIBLE else NO_LEVELS
-
-
-def _places(start: int, count: int, factor: float) -> NDArray[np.float64]:
-    """Where ``count`` output pixels lie in the target, one direction."""
-    return (np.arange(start, start + count, dtype=np.float64) + 0.5) / factor - 0.5

@@ -105,8 +105,8 @@ class FaceGrid:
         Returns:
             C x H x W float32.
         """
-        y = _places(block.y, block.height, at.height / target.height)
-        x = _places(block.x, block.width, at.width / target.width)
+        y = places(block.y, block.height, at.height / target.height)
+        x = places(block.x, block.width, at.width / target.width)
         return self._at(maps, x, y)
 
     def at_nodes(self, maps: FloatArray, other: FaceGrid) -> FloatArray:
@@ -141,8 +141,12 @@ def _mixed(near: FloatArray, far: FloatArray, share: FloatArray) -> FloatArray:
     return near
 
 
-def _places(start: int, count: int, factor: float) -> NDArray[np.float64]:
-    """Where ``count`` output pixels lie in the target, one direction."""
+def places(start: int, count: int, factor: float) -> NDArray[np.float64]:
+    """Where ``count`` output pixels from ``start`` on lie in the target, one direction.
+
+    Args:
+        factor: Output pixels per target pixel.
+    """
     return (np.arange(start, start + count, dtype=np.float64) + 0.5) / factor - 0.5
 
 

@@ -17,6 +17,7 @@ from fusion.compositing import masks, skin
 from fusion.compositing.grid import FaceGrid
 from fusion.compositing.skin import covered, dilated, disc, softened
 from fusion.compositing.spectacles import WORN, WORN_IN_SOURCE, frame_matte
+from preprocess import face_topology as topology
 
 Mask = NDArray[np.bool_]
 
@@ -45,7 +46,6 @@ _LOCK, _LOCK_REACH = 0.065, 0.07
 _HAIR_GROWTH, _HAIR_SOFT = 0.024, 0.012
 _FRAME_GROWTH, _FRAME_SOFT = 0.018, 0.008
 
-_CHIN = (17, 83, 18, 201, 208, 171, 175, 396, 428, 421, 313)  # mesh points around it
 _BEARDED = (0.16, 0.26)  # share of the chin that is not skin: none, full
 
 
@@ -159,7 +159,7 @@ class _Places:
             sure=sure,
             depth=depth,
             high=masks.hair_zone(grid, landmarks),
-            chin=covered(grid, landmarks[list(_CHIN), :2]),
+            chin=covered(grid, landmarks[topology.CHIN_SKIN, :2]),
         )
 
     def near(self, hair: FloatArray, depth: float, reach: float) -> Mask:

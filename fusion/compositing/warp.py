@@ -79,18 +79,6 @@ class Cover:
         return maps
 
 
-def dense_map(grid: FaceGrid, target: FloatArray, source: FloatArray) -> FloatArray:
-    """Where in the source each grid node's pixel comes from; see `Cover`.
-
-    Args:
-        target, source: 468 x 3 landmarks in pixels of either picture.
-
-    Returns:
-        2 x rows x columns float32: x and y in source pixels.
-    """
-    return Cover.of(grid, target).carry(with_ring(source)[:, :2])
-
-
 def with_ring(landmarks: FloatArray) -> FloatArray:
     """The 468 landmarks and a ring of 36 points around the oval, 504 x 3."""
     oval = landmarks[topology.FACE_OVAL]

@@ -29,7 +29,9 @@ _ANALYSIS_PX = 320  # across the face, and the most nodes that the grid has ther
 _FEWEST_NODES = 96
 _MARGIN = 0.14  # of the face width, around the oval
 _MOVES_EVERY = 3  # nodes: what lies around the face moves smoothly
-_RIM = 0.05  # of the face width
+_MOUTH_FEATHER = 0.006  # of the face width
+_LID_FEATHER = 0.01  # likewise
+_RIM = 0.05  # likewise
 _APART = 0.06  # likewise, over which the target's movement ends before a nearer face
 _CUT_FEATHER = 0.05  # of the face width, inside the source picture's border
 _COLOURLESS = 0.02  # spread of a pixel's channels
@@ -112,10 +114,6 @@ class _Form:
         mouth = expression.mouth_matte(grid, self.landmarks, self.mouth, wanted, feather)
         here = (self.landmarks, self.irises)
         return np.maximum(mouth, gaze.eyes_matte(grid, here, self.source, _LID_FEATHER * width))
-
-
-_MOUTH_FEATHER = 0.006  # of the face width
-_LID_FEATHER = 0.01
 
 
 def _width(landmarks: FloatArray) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from common.types import FloatArray, Region, Size
 from fusion.compositing.grid import FaceGrid
-from fusion.compositing.warp import Cover, dense_map, level_ring, sample, spacing, with_ring
+from fusion.compositing.warp import Cover, level_ring, sample, spacing, with_ring
 from preprocess import face_topology as topology
 from preprocess.window import Window
 from tests.fusion.faces import turned, width_of
@@ -31,7 +31,7 @@ def mapped(grid: FaceGrid, origin: FloatArray, points: FloatArray) -> FloatArray
 
 def test_landmarks_go_to_landmarks(fusion: Fusion, grid: FaceGrid, landmarks: FloatArray) -> None:
     source = fusion.source.face.landmarks
-    origin = dense_map(grid, landmarks, source)
+    origin = Cover.of(grid, landmarks).carry(with_ring(source)[:, :2])
     assert origin.shape == (2, *grid.shape)
     apart = np.hypot(*(mapped(grid, origin, landmarks[:, :2]) - source[:, :2]).T)
     step = spacing(origin[0], origin[1])
@@ -43,7 +43,7 @@ def test_a_similar_face_gives_a_similarity(grid: FaceGrid, landmarks: FloatArray
     scale, shift = np.float32(1.4), np.array([30.0, -12.0], np.float32)
     source = landmarks * scale
     source[:, :2] += shift
-    origin = dense_map(grid, landmarks, source)
+    origin = Cover.of(grid, landmarks).carry(with_ring(source)[:, :2])
     expected = grid.positions() * scale + shift
     inner = np.s_[4:-4, 4:-4]  # the smoothing's border repeats the edge
     apart = np.abs(np.moveaxis(origin, 0, -1) - expected)[inner]
@@ -54,7 +54,7 @@ def test_a_similar_face_gives_a_similarity(grid: FaceGrid, landmarks: FloatArray
 def test_the_map_never_folds_on_a_frontal_face(
     fusion: Fusion, grid: FaceGrid, landmarks: FloatArray
 ) -> None:
-    x, y = dense_map(grid, landmarks, fusion.source.face.landmarks)
+    x, y = Cover.of(grid, landmarks).carry(with_ring(fusion.source.face.landmarks)[:, :2])
     area = (
         np.diff(x, axis=1)[:-1] * np.diff(y, axis=0)[:, :-1]
         - np.diff(y, axis=1)[:-1] * np.diff(x, axis=0)[:, :-1]
@@ -66,7 +66,7 @@ def test_the_map_never_folds_on_a_frontal_face(
 def test_a_head_turned_far_still_gives_finite_maps(landmarks: FloatArray, degrees: float) -> None:
     target = turned(landmarks, degrees)
     grid = FaceGrid.over(target[topology.FACE_OVAL, :2], 8.0, 1.0)
-    origin = dense_map(grid, target, landmarks)
+    origin = Cover.of(grid, target).carry(with_ring(landmarks)[:, :2])
     assert np.isfinite(origin).all()
     # Of the folded mesh the near side wins: the nose is on top.
     nose = mapped(grid, origin, target[[topology.NOSE_TIP], :2])[0]
@@ -96,7 +96,7 @@ def test_closed_lips_do_not_mix(grid: FaceGrid, landmarks: FloatArray) -> None:
     upper, lower = topology.INNER_LIPS[1:10], topology.INNER_LIPS[:10:-1]
     closed[upper] = closed[lower] = (landmarks[upper] + landmarks[lower]) / 2
     source = landmarks * np.float32(2)
-    y = dense_map(grid, closed, source)[1]
+    y = Cover.of(grid, closed).carry(with_ring(source)[:, :2])[1]
     column, row = np.round(grid.nodes_of(closed[[topology.UPPER_LIP_INSIDE], :2])[0]).astype(int)
     edges = source[[topology.UPPER_LIP_INSIDE, topology.LOWER_LIP_INSIDE], 1]
     assert y[row - 3, column] < edges[0] + 1
