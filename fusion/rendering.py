@@ -33,6 +33,7 @@ _STRIP_SHARE = 0.125  # for the rows that they lie in
 _PATCH_SHARE = 0.25  # for all patches that stay in memory; beyond that they go to disk
 _BLOCK_SHARE = 0.125  # for blocks that more than one tile looks at
 _LARGEST_STRIP = 64 * _MIB
+_FEWEST_BLOCKS = 16  # for each layer: with less, each composes anew what those below it show
 _MOST_BLOCKS = 192 * _MIB
 _NARROWEST_BAND = 4 * BLOCK
 _MARGIN_ROWS = 2  # rows of a strip for each row of its margin: those are rendered more than once
@@ -203,7 +204,7 @@ class _Stack:
         layers: From the lowest.
         at: Size of the output picture.
         strip: What lies under them all, with the margin that they need.
-        room: Bytes that blocks may take.
+        room: Bytes that blocks may take, but for a few of each layer.
     """
 
     def __init__(self, layers: Sequence[Layer], at: Size, strip: Strip, room: int) -> None:
@@ -214,7 +215,8 @@ class _Stack:
         # Larger blocks where each needs far more than itself to be composed.
         far = any(layer.reach(at) > BLOCK // 2 for layer in layers[1:])
         self._side = 2 * BLOCK if far else BLOCK
-        self._room = room // (self._side**2 * 3 * np.dtype(np.float32).itemsize)
+        bytes_each = self._side**2 * 3 * np.dtype(np.float32).itemsize
+        self._room = max(room // bytes_each, _FEWEST_BLOCKS * len(layers))
         self._blocks: OrderedDict[tuple[int, Region], Future[FloatArray]] = OrderedDict()
         self._lock = threading.Lock()
         # How far each number of layers can be composed: as far as those above it look.
@@ -277,7 +279,7 @@ class _Stack:
             if known is None:
                 mine: Future[FloatArray] = Future()
                 self._blocks[key] = mine
-                while len(self._blocks) > max(self._room, 1):
+                while len(self._blocks) > self._room:
                     self._blocks.popitem(last=False)
             else:
                 self._blocks.move_to_end(key)
