@@ -130,7 +130,7 @@ class Meter:
     def __init__(self, wanted: Wanted, scratch: Path) -> None:
         self._wanted = wanted
         self._bench = Workbench(Studio(), scratch, wanted.longer)
-        self._engine = create_engine("auto")
+        self._engine = create_engine("mesh")
         self._recogniser = Recogniser()
         self._landmarker = Landmarker()
         self._known: dict[Path, FloatArray] = {}

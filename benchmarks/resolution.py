@@ -179,7 +179,7 @@ def figures(runs: Sequence[Run]) -> dict[str, float]:
 def face_region(pair: Pair, scratch: Path) -> Region:
     """What the field covers of the target at its own size."""
     studio = Studio()
-    engine = RecordingEngine(create_engine(studio.settings.fusion.engine))
+    engine = RecordingEngine(create_engine("mesh"))
     small = Resolution(512)
     studio.fuse(pair.target, pair.source, scratch / "small.png", resolution=small, engine=engine)
     return engine.last().bounds(studio.open(pair.target).size)
@@ -192,7 +192,7 @@ def measure_detail(folder: Path, scratch: Path) -> list[dict[str, Any]]:
         target = scratch / "small.png"
         write_scaled(find(folder, target_name), SMALL, np.inf, target)
         source = find(folder, source_name)
-        engine = RecordingEngine(create_engine(studio.settings.fusion.engine))
+        engine = RecordingEngine(create_engine("mesh"))
         small, large = scratch / "fused.png", scratch / "large.png"
         studio.fuse(target, source, small)
         at = studio.fuse(target, source, large, resolution=Resolution(LARGE), engine=engine).size

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 
 from common.errors import MemoryLimitError, NoFaceError
 from common.progress import Progress
-from common.settings import Settings
+from common.settings import MAX_MEMORY_RANGE, Settings
 from common.types import Face
 from fusion.advice import warnings_for
-from fusion.engines.base import Engine
+from fusion.engines.base import Engine, Pair, Sight
 from fusion.field import FusionField, Layer
 from fusion.finishing import FinishedFace, finishing_layers, needs_faces
 from fusion.memory import (
@@ -42,7 +42,6 @@ from fusion.request import (
     FusionRequest,
     FusionResult,
     Output,
-    check_choice,
     face_report,
 )
 from fusion.views import source_view, surroundings, target_view
@@ -55,6 +54,7 @@ from preprocess.image_file import ImageFile, check_output, output_format
 from preprocess.libvips import return_free_blocks
 from preprocess.resolution import AUTO, output_size
 
+_RECOGNISED_PX = 300  # across a face: more tells nobody who it is
 _STAGES = ("total", "read", "detect", "prepare", "render", "write")
 
 
@@ -63,12 +63,13 @@ class _Plan:
     """What is decided before any pixel of a face is read at full size.
 
     faces: all of the target, the largest first. sources: the pictures of the request; only those
-    that are used hold pixels. matches: in the order asked for.
+    that are used hold pixels. views: their faces. matches: in the order asked for.
     """
 
     target: ImageFile
     faces: tuple[Face, ...]
     sources: tuple[ImageFile, ...]
+    views: tuple[View, ...]
     matches: tuple[Match, ...]
     frame: Frame
     budget: Budget
@@ -119,14 +120,20 @@ class Pipeline:
             StoppedError: ``progress`` ended the work.
             ResourceError: Memory or disk ran out.
         """
-        check_choice("mode", request.blend.mode, engine.capabilities.modes)
+        engine.capabilities.check(request.blend)
+        _check_room(request, engine)
         with _memory_errors(), _whole(progress):
             plan = self._plan(request, progress)
-            fields, shown = [], []
+            order = laying_order(plan.matches)
+            fields: tuple[FusionField, ...] = ()
             if request.blend.ratio > 0 or needs_faces(request.finish):
-                for match in laying_order(plan.matches):
-                    fields.append(_prepare(plan, match, engine, request.blend, progress))
-                    shown.append(FinishedFace(fields[-1], surroundings(match.target)))
+                fields = _prepare(plan, order, engine, request.blend, progress)
+            if engine.capabilities.memory_mb:  # what it holds by now is not the pictures'
+                plan = replace(plan, budget=Budget.of(request.max_memory_mb))
+            shown = [
+                FinishedFace(field, surroundings(match.target))
+                for field, match in zip(fields, order, strict=False)
+            ]
             layers = [*fields, *finishing_layers(request.finish, shown, plan.target.size)]
             delivered = _deliver(plan, request.output, layers, progress)
         used = {match.target.index for match in plan.matches}
@@ -137,6 +144,7 @@ class Pipeline:
             format=output_format(request.output.path),
             engine=engine.capabilities.name,
             device=engine.capabilities.device,
+            engine_reason=engine.capabilities.why,
             faces=tuple((face, face.index in used) for face in plan.faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
             peak_rss_mb=peak_rss_mb() + delivered.extra_mb,
@@ -183,6 +191,7 @@ class Pipeline:
                 source.keeping_only([match.source.box for match in matches if match.view == index])
                 for index, source in enumerate(sources)
             ),
+            views=tuple(views),
             matches=matches,
             frame=frame,
             budget=budget,
@@ -241,16 +250,52 @@ class Pipeline:
 
 
 def _prepare(
-    plan: _Plan, match: Match, engine: Engine, blend: Blend, progress: Progress
-) -> FusionField:
-    """Show both faces to the engine."""
+    plan: _Plan, matches: Sequence[Match], engine: Engine, blend: Blend, progress: Progress
+) -> tuple[FusionField, ...]:
+    """Show all faces to the engine."""
+    sight = engine.sight(blend)
+    with progress.stage("read"):
+        pairs = [_pair(plan, match, sight, engine.capabilities.all_views) for match in matches]
+    with progress.stage("prepare"):
+        return engine.prepare(pairs, blend, progress)
+
+
+def _pair(plan: _Plan, match: Match, sight: Sight, all_views: bool) -> Pair:
+    """Both faces of a match as an engine sees them.
+
+    Args:
+        all_views: Whether the person's other pictures are shown as well.
+    """
     shown = match.target.quality.size * plan.scale
     front = faces_in_front(match.target, plan.faces)
-    with progress.stage("read"):
-        seen = target_view(plan.target, match.target, engine.capabilities.analysis_px, front)
-        given = source_view(plan.sources[match.view], match.source, plan.target, shown)
-    with progress.stage("prepare"):
-        return engine.prepare(given, seen, blend, progress)
+    others = []
+    if all_views and match.suited:
+        others = [
+            source_view(image, view.faces[0], plan.target, _RECOGNISED_PX, sight)
+            for index, (image, view) in enumerate(zip(plan.sources, plan.views, strict=True))
+            if index != match.view
+        ]
+    return Pair(
+        source=source_view(plan.sources[match.view], match.source, plan.target, shown, sight),
+        target=target_view(plan.target, match.target, sight, front),
+        shown=shown,
+        others=tuple(others),
+    )
+
+
+def _check_room(request: FusionRequest, engine: Engine) -> None:
+    """Refuse a limit that the engine alone does not fit.
+
+    Raises:
+        MemoryLimitError: The request may hold less than the engine needs.
+    """
+    allowed, capabilities = request.max_memory_mb, engine.capabilities
+    if allowed is not None and allowed < capabilities.memory_mb + MAX_MEMORY_RANGE[0]:
+        raise MemoryLimitError(
+            f"engine {capabilities.name} needs about {capabilities.memory_mb} MB besides the "
+            f"pictures, and {allowed} MB may be used; set max-memory-mb to at least "
+            f"{capabilities.memory_mb + MAX_MEMORY_RANGE[0]}, or use engine mesh"
+        )
 
 
 def _once(*groups: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ _INDEX_DIGITS = 6  # of the number of a face
 
 MODES = ("normal", "blend", "overlay")
 EXPRESSIONS = ("target", "source")
+COMPOSITES = ("studio", "official")
+BOOSTS = (1, 2, 4)
 SCOPES = ("image", "face")
 GRAFTS = ("auto", "always", "never")
 """auto: where it is possible and its memory fits; always: an error where it is not."""
@@ -104,13 +106,41 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class Network:
+    """What a neural engine is asked for besides.
+
+    composite: studio lays the network's face in by our mattes, light and detail; official gives
+    what ModelScope's own pipeline gives. boost: the network sees the face boost x boost times,
+    each time shifted by a fraction of its pixel, for that much more detail; None chooses by the
+    face's size. enhance: strength of the face restoration after it, 0-1; None likewise.
+    """
+
+    composite: str = "studio"
+    boost: int | None = None
+    enhance: float | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("composite", self.composite, COMPOSITES)
+        if self.boost is not None and self.boost not in BOOSTS:
+            accepted = ", ".join(str(boost) for boost in BOOSTS)
+            raise OptionError(f"boost {self.boost} is not possible; use one of: auto, {accepted}")
+        if self.enhance is not None:
+            check_range("enhance", self.enhance, 0.0, 1.0)
+        if self.composite == "official" and (self.boost, self.enhance) != (None, None):
+            raise OptionError(
+                "composite official has no boost and no strength of enhance; leave both out, or "
+                "use composite studio"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Blend:
     """How strongly and how the source is laid over the target.
 
     shape: how far the target's outline moves toward the source's proportions, and features the rest
     of their way, 0-1.
     expression: whose mouth and lids are shown, one of `EXPRESSIONS`. keep_glasses: spectacles
-    that the target wears stay in front of the fused face.
+    that the target wears stay in front of the fused face. network: for neural engines.
     """
 
     ratio: float = 0.6
@@ -118,12 +148,17 @@ class Blend:
     shape: float = 0.35
     expression: str = "target"
     keep_glasses: bool = True
+    network: Network = Network()
 
     def __post_init__(self) -> None:
         check_range("ratio", self.ratio, 0.0, 1.0)
         check_choice("mode", self.mode, MODES)
         check_range("shape", self.shape, 0.0, 1.0)
         check_choice("expression", self.expression, EXPRESSIONS)
+
+    def at(self, ratio: float) -> Blend:
+        """The same with another ratio."""
+        return replace(self, ratio=ratio)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +243,9 @@ class FusionRequest:
 class FusionResult:
     """What was done; ``as_dict`` is the command line's JSON line.
 
-    written: how the file came about: 'copied' byte for byte, 'grafted' (only the JPEG blocks
-    under the faces are new) or 'encoded'. notes: what was decided on the person's behalf, and
-    why; warnings: what may disappoint.
+    engine_reason: why that engine, and how to get the other. written: how the file came about:
+    'copied' byte for byte, 'grafted' (only the JPEG blocks under the faces are new) or 'encoded'.
+    notes: what was decided on the person's behalf, and why; warnings: what may disappoint.
     """
 
     request: FusionRequest
@@ -218,6 +253,7 @@ class FusionResult:
     format: str
     engine: str
     device: str
+    engine_reason: str
     faces: tuple[tuple[Face, bool], ...]
     seconds: dict[str, float]
     peak_rss_mb: float
@@ -233,6 +269,7 @@ class FusionResult:
             "format": self.format,
             "engine": self.engine,
             "device": self.device,
+            "engine_reason": self.engine_reason,
             "ratio": self.request.blend.ratio,
             "mode": self.request.blend.mode,
             "shape": self.request.blend.shape,

@@ -7,11 +7,11 @@ from functools import reduce
 import numpy as np
 
 from common.types import Face, FloatArray, Region
-from fusion.engines.base import FaceView
+from fusion.engines.base import FaceView, Sight
 from preprocess.image_file import ImageFile
 from preprocess.window import Window
 
-_MARGIN = 0.4  # of the face's size, around its box
+_MARGIN = 0.4  # of a face's size, around its box
 _SOURCE_RESERVE = 1.25  # finer than the output on average: some parts of the warp enlarge
 _CLOSE_AT = (151, 50, 280)  # forehead, both cheeks: no beard
 _CLOSE_SIDE = (32, 96)  # px of the picture, least and most
@@ -19,15 +19,15 @@ _CLOSE_SHARE = 0.16  # of the face's size
 _AT_ONCE = 16_000_000  # pixels around all of them that may be read together
 
 
-def surroundings(face: Face) -> Region:
-    """A face and what an engine wants to see around it; it may reach over the picture's edge."""
-    return face.box.grow(round(max(face.box.width, face.box.height) * _MARGIN))
+def surroundings(face: Face, margin: float = _MARGIN) -> Region:
+    """A face and ``margin`` times its size around it; it may reach over the picture's edge."""
+    return face.box.grow(round(max(face.box.width, face.box.height) * margin))
 
 
 def target_view(
-    image: ImageFile, face: Face, analysis_px: int, in_front: tuple[FloatArray, ...] = ()
+    image: ImageFile, face: Face, sight: Sight, in_front: tuple[FloatArray, ...] = ()
 ) -> FaceView:
-    """A target's face with about ``analysis_px`` pixels across it, and parts of it close by.
+    """A target's face as an engine wants to see it, and parts of it close by.
 
     Args:
         in_front: Landmarks of faces that may cover it; see `FaceView`.
@@ -36,7 +36,8 @@ def target_view(
         UnreadableImageError: The pixel data are damaged.
         MemoryLimitError: Memory ran out.
     """
-    window = image.view(surroundings(face), analysis_px / face.quality.size)
+    region = surroundings(face, sight.margin)
+    window = image.view(region, min(1.0, sight.target_px / face.quality.size))
     return FaceView(face, window, image.size, in_front, close_parts(image, face))
 
 
@@ -66,8 +67,10 @@ def close_parts(image: ImageFile, face: Face) -> tuple[Window, ...]:
     )
 
 
-def source_view(image: ImageFile, face: Face, target: ImageFile, shown: float) -> FaceView:
-    """A source's face as fine as the output shows it, in the target's numbers.
+def source_view(
+    image: ImageFile, face: Face, target: ImageFile, shown: float, sight: Sight
+) -> FaceView:
+    """A source's face as fine as the output shows it or finer, in the target's numbers.
 
     Args:
         shown: Size of the target's face in the output, px (`FaceQuality.size`).
@@ -76,6 +79,6 @@ def source_view(image: ImageFile, face: Face, target: ImageFile, shown: float) -
         UnreadableImageError: The pixel data are damaged.
         MemoryLimitError: Memory ran out.
     """
-    wanted = _SOURCE_RESERVE * shown / face.quality.size
-    window = image.view_for(target, surroundings(face), wanted)
+    wanted = max(_SOURCE_RESERVE * shown, sight.source_px) / face.quality.size
+    window = image.view_for(target, surroundings(face, sight.margin), wanted)
     return FaceView(face, window, image.size)

@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.measuring.studio_runs import Studio
 from common.progress import Progress
 from common.types import ByteArray, Face, FloatArray, Region, Size
-from fusion.engines.base import Engine
+from fusion.engines.base import Engine, Pair
 from fusion.field import Backdrop, FusionField
 from fusion.request import Blend
 from fusion.views import source_view, surroundings, target_view
@@ -150,12 +150,13 @@ class Workbench:
             scale: Of the fused picture over the target.
         """
         shown = target.face.quality.size * scale
-        field = engine.prepare(
-            source_view(source.image, source.face, target.image, shown),
-            target_view(target.image, target.face, engine.capabilities.analysis_px),
-            blend,
-            Progress(),
+        sight = engine.sight(blend)
+        pair = Pair(
+            source_view(source.image, source.face, target.image, shown, sight),
+            target_view(target.image, target.face, sight),
+            shown=shown,
         )
+        (field,) = engine.prepare([pair], blend, Progress())
         return Fused(target, source, field, scaled_size(target.size, scale))
 
     def _look(self, file: Path) -> Portrait | None:

@@ -17,7 +17,7 @@ from benchmarks.measuring.processes import Run, run
 from common.progress import Progress
 from common.settings import load_settings
 from common.types import Face, Region, Size
-from fusion.engines.base import Capabilities, Engine, FaceView
+from fusion.engines.base import Capabilities, Engine, Pair, Sight
 from fusion.engines.registry import create_engine
 from fusion.field import FusionField
 from fusion.pipeline import build_pipeline
@@ -66,12 +66,19 @@ class RecordingEngine:
     def capabilities(self) -> Capabilities:
         return self._engine.capabilities
 
+    def sight(self, blend: Blend) -> Sight:
+        return self._engine.sight(blend)
+
     def prepare(
-        self, source: FaceView, target: FaceView, blend: Blend, progress: Progress
-    ) -> FusionField:
+        self, pairs: Sequence[Pair], blend: Blend, progress: Progress
+    ) -> tuple[FusionField, ...]:
         """See `fusion.engines.base.Engine.prepare`."""
-        self.field = self._engine.prepare(source, target, blend, progress)
-        return self.field
+        fields = self._engine.prepare(pairs, blend, progress)
+        self.field = fields[-1]
+        return fields
+
+    def close(self) -> None:
+        self._engine.close()
 
     def last(self) -> FusionField:
         """The field that was made last.
@@ -130,7 +137,7 @@ class Studio:
         request = FusionRequest(
             target, (source,), Output(output, resolution), blend, detection=Detection()
         )
-        chosen = engine or create_engine(self.settings.fusion.engine)
+        chosen = engine or create_engine("mesh")
         return self.pipeline.run(request, chosen, Progress())
 
     def pixels(self, file: Path, region: Region | None = None, at: Size | None = None) -> Any:

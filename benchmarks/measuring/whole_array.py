@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks.measuring.studio_runs import Studio
 from common.progress import Progress
 from common.types import ByteArray, Region, Size
-from fusion.engines.base import FaceView
+from fusion.engines.base import FaceView, Pair
 from fusion.engines.registry import create_engine
 from fusion.field import Backdrop
 from fusion.request import Blend
@@ -27,12 +27,14 @@ from preprocess.window import Window
 def fuse(target: Path, source: Path, output: Path, quality: int) -> None:
     """Fuse the largest faces of two sRGB pictures of 8 bits with ratio 1."""
     studio = Studio()
-    engine = create_engine(studio.settings.fusion.engine)
+    engine = create_engine("mesh")
     pixels = _load(target)
     seen = _view(studio, target, pixels)
-    spacing = seen.face.quality.size / engine.capabilities.analysis_px
+    blend = Blend(1.0)
+    spacing = seen.face.quality.size / engine.sight(blend).target_px
     seen = FaceView(seen.face, seen.window.shrunk(spacing), seen.picture)
-    field = engine.prepare(_view(studio, source, _load(source)), seen, Blend(1.0), Progress())
+    pair = Pair(_view(studio, source, _load(source)), seen, seen.face.quality.size)
+    (field,) = engine.prepare([pair], blend, Progress())
     values = pixels.astype(np.float32) / np.float32(255)
     whole = Region.whole(seen.picture)
     fused = field.render(Backdrop(values, whole), whole, seen.picture)

@@ -16,11 +16,12 @@ from fusion.compositing.face_field import (
     FaceMaps,
     Lighting,
     Mattes,
-    Moves,
-    Origin,
+    Remarks,
 )
 from fusion.compositing.grain import Grain
 from fusion.compositing.grid import FaceGrid, averages
+from fusion.compositing.moves import Moves
+from fusion.compositing.origin import Origin
 from fusion.engines.base import FaceView
 from fusion.request import Blend
 from preprocess import face_topology as topology
@@ -63,16 +64,16 @@ def compose(
     holes: FloatArray,
     target: FaceView,
     blend: Blend,
-    warnings: tuple[str, ...],
+    remarks: Remarks,
 ) -> FaceField:
     """The field that shows a source on a target.
 
     Args:
-        origin: Where the source's pixels come from.
+        origin: What is laid into the target.
         moves: How the target's surroundings follow.
         holes: rows x columns in [0, 1], where the target's own pixels stay.
         target: Its face may lie behind others.
-        warnings: About the source, for the person.
+        remarks: About what is laid in, for the person.
     """
     grid, width = seen.grid, seen.width
     sure = skin.sure_skin(grid, seen.landmarks)
@@ -104,7 +105,8 @@ def compose(
     )
     maps = FaceMaps(grid, origin, mattes, lighting, moves, target.picture, width)
     grain = _grain(FaceField(maps, blend, Grain()), target)
-    return FaceField(maps, blend, grain, _notes(front, blend), warnings)
+    notes = (*_notes(front, blend), *remarks.notes)
+    return FaceField(maps, blend, grain, Remarks(notes, remarks.warnings))
 
 
 def _notes(front: occlusion.Occlusion, blend: Blend) -> tuple[str, ...]:
@@ -243,27 +245,35 @@ def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray, plain: FloatAr
         shown: rows x columns in [0, 1], the source's opacity.
         plain: Of `Origin`.
     """
-    inside = seen.grid.fill(seen.landmarks[topology.FACE_OVAL, :2]) > 0.5
     given, wanted = seen.sharpness
-    if not inside.any() or given <= 0:
+    if given <= 0:
         return 1.0
-    scale = _DETAIL_WIDTH * seen.grid.step / seen.width
     lack, level, soft = (np.moveaxis(part, 0, -1) for part in np.split(maps, 3))
 
     def sharp(gain: float) -> float:
         lit = light.shoulder(light.relight(light.with_detail(seen.given, soft, gain), lack, level))
         lit += plain[..., None] * (seen.wanted - lit)
         fused = seen.wanted + shown[..., None] * (lit - seen.wanted)
-        return _sharpness(fused, inside, scale)
+        return sharpness_at(seen.grid, seen.landmarks, fused)
 
     # The nodes show a little less than the pictures: only ratios are compared.
-    own = _sharpness(seen.given, inside, scale) / given
+    own = sharpness_at(seen.grid, seen.landmarks, seen.given) / given
     gain = np.interp(own * (given + wanted) / 2, [sharp(gain) for gain in _GAIN], _GAIN)
     return float(min(gain, np.interp(given, _FAITHFUL, _GAIN[1:])))
 
 
-def _sharpness(values: FloatArray, inside: NDArray[np.bool_], scale: float) -> float:
-    """Mean absolute Laplacian of the luma of a face brought to `_DETAIL_WIDTH` px."""
+def sharpness_at(grid: FaceGrid, landmarks: FloatArray, values: FloatArray) -> float:
+    """Mean absolute Laplacian of the luma of a face brought to `_DETAIL_WIDTH` px.
+
+    Args:
+        landmarks: 468 x 3 target pixels.
+        values: rows x columns x 3 encoded in [0, 1], the face at the nodes.
+    """
+    oval = landmarks[topology.FACE_OVAL, :2]
+    inside: NDArray[np.bool_] = grid.fill(oval) > 0.5
+    if not inside.any():
+        return 0.0
+    scale = _DETAIL_WIDTH * grid.step / float(np.ptp(oval, axis=0).max())
     luma = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
     if scale < 1:
         size = (max(3, round(luma.shape[1] * scale)), max(3, round(luma.shape[0] * scale)))

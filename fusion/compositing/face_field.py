@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from common.types import FloatArray, Region, Size
-from fusion.compositing import light, modes, occlusion, warp
+from fusion.compositing import light, modes, occlusion
 from fusion.compositing.grain import Grain
 from fusion.compositing.grid import FaceGrid
+from fusion.compositing.moves import Moves
+from fusion.compositing.origin import Origin
 from fusion.field import BLOCK, Backdrop, blocks
 from fusion.request import Blend
 from preprocess import transfer
-from preprocess.window import Window
 
 _TAIL = 0.002
 _PROBE_OPACITY, _PROBE_PLAIN = 0.5, 0.2  # of a place that tells how grainy the source looks
 _CUBIC = 3  # pixels that bicubic interpolation reads beyond a point, and a rounding
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Origin:
-    """Where the source's pixels come from, on the nodes of a grid over the target's face.
-
-    window: pixels around the source's face, in the numbers that the target is fused in.
-    own, other: 2 x rows x columns, source pixels: of the place itself and of its counterpart in
-    the face's other half. share: rows x columns in [0, 1], how much of the other half is taken.
-    plain: likewise, where the source shows nothing: smooth skin.
-    """
-
-    window: Window
-    own: FloatArray
-    other: FloatArray
-    share: FloatArray
-    plain: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,19 +58,6 @@ class Lighting:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moves:
-    """How the target's surroundings follow the face's new shape.
-
-    maps: 2 x rows x columns target pixels over ``grid``: a node at p shows the target at p + maps.
-    longest: of them, target pixels; 0 where nothing moves.
-    """
-
-    grid: FaceGrid
-    maps: FloatArray
-    longest: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class FaceMaps:
     """All that a field renders from.
 
@@ -104,6 +74,14 @@ class FaceMaps:
     width: float
 
 
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """Sentences for the person; see `fusion.field.FusionField`."""
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class FaceField:
     """See `fusion.field.FusionField`.
 
@@ -111,7 +89,7 @@ class FaceField:
         maps: What it renders from.
         blend: Its ratio scales the opacity.
         grain: Laid over the fused pixels.
-        notes, warnings: For the person.
+        remarks: For the person.
     """
 
     def __init__(
@@ -119,10 +97,10 @@ class FaceField:
         maps: FaceMaps,
         blend: Blend,
         grain: Grain,
-        notes: tuple[str, ...] = (),
-        warnings: tuple[str, ...] = (),
+        remarks: Remarks = Remarks(),
     ) -> None:
-        self.notes, self.warnings, self.width = notes, warnings, maps.width
+        self.notes, self.warnings = remarks.notes, remarks.warnings
+        self.width = maps.width
         self._blend = blend
         self._grain = grain
         self._grid = maps.grid
@@ -132,13 +110,9 @@ class FaceField:
         self._moves = maps.moves
         self._target = maps.target
         opacity = _snapped(maps.mattes.opacity)
-        self._shape = np.stack([opacity, maps.origin.share, maps.origin.plain]).astype(np.float32)
+        self._shape = np.stack([opacity, maps.origin.plain]).astype(np.float32)
         self._shown = np.asarray(opacity * (1 - maps.mattes.front), np.float32)
         self._covers = bool(maps.mattes.coefficients.any())
-        spacing = warp.spacing(*maps.origin.own) / maps.grid.step
-        self._spacing = spacing * maps.origin.window.scale
-        self._shrunk: dict[float, Window] = {}
-        self._lock = threading.Lock()
 
     def bounds(self, at: Size) -> Region:
         if self._blend.ratio == 0 or not self._shape[0].any():
@@ -206,7 +180,7 @@ class FaceField:
 
     def _fuse(self, base: FloatArray, block: Region, at: Size) -> None:
         """Lay the source over a block of the target, in place."""
-        opacity, share, plain = self._grid.sample(self._shape, block, self._target, at)
+        opacity, plain = self._grid.sample(self._shape, block, self._target, at)
         if self._covers and opacity.any():
             front = self._grid.sample(self._mattes.coefficients, block, self._target, at)
             if front.any():
@@ -214,7 +188,7 @@ class FaceField:
         weight = (opacity * np.float32(self._blend.ratio))[..., None]
         if not weight.any():
             return
-        lit = self._lit(base, share, plain, block, at)
+        lit = self._lit(base, plain, block, at)
         if self._blend.mode == "overlay":
             lit = modes.overlay(base, lit)
         under = transfer.to_linear(base)
@@ -237,17 +211,15 @@ class FaceField:
             Likewise; None where little of it would show.
         """
         at = self._target
-        opacity, share, plain = self._grid.sample(self._shape, region, at, at)
+        opacity, plain = self._grid.sample(self._shape, region, at, at)
         if opacity.mean() < _PROBE_OPACITY or plain.mean() > _PROBE_PLAIN:
             return None
-        return self._lit(base, share, plain, region, at)
+        return self._lit(base, plain, region, at)
 
-    def _lit(
-        self, base: FloatArray, share: FloatArray, plain: FloatArray, block: Region, at: Size
-    ) -> FloatArray:
+    def _lit(self, base: FloatArray, plain: FloatArray, block: Region, at: Size) -> FloatArray:
         place = (self._lighting.grid, block, at)
         lack, level, soft = np.split(self._sampled(self._lighting.maps, *place), 3, axis=-1)
-        source = light.with_detail(self._taken(share, block, at), soft, self._lighting.gain)
+        source = light.with_detail(self._origin.pixels(base, block, at), soft, self._lighting.gain)
         lit = light.shoulder(light.relight(source, lack, level))
         if plain.any():
             fill = self._sampled(self._lighting.fill, *place)
@@ -258,23 +230,6 @@ class FaceField:
     def _sampled(self, maps: FloatArray, grid: FaceGrid, block: Region, at: Size) -> FloatArray:
         """Maps at the pixels of a block, H x W x C."""
         return np.moveaxis(grid.sample(maps, block, self._target, at), 0, -1)
-
-    def _taken(self, share: FloatArray, block: Region, at: Size) -> FloatArray:
-        """The source's pixels for a block, from the place itself or from the other half."""
-        window = self._source_at(at)
-        taken = warp.sample(window, self._sampled(self._origin.own, self._grid, block, at))
-        if not share.any():
-            return taken
-        other = warp.sample(window, self._sampled(self._origin.other, self._grid, block, at))
-        return np.asarray(taken + share[..., None] * (other - taken), np.float32)
-
-    def _source_at(self, at: Size) -> Window:
-        """The source, reduced where the output shows it smaller than it is."""
-        scale = float(np.sqrt(at.pixels / self._target.pixels))
-        with self._lock:
-            if scale not in self._shrunk:
-                self._shrunk[scale] = self._origin.window.shrunk(self._spacing / scale)
-            return self._shrunk[scale]
 
 
 def _snapped(opacity: FloatArray) -> FloatArray:

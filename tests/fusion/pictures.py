@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion.compositing.face_field import FaceField
-from fusion.engines.base import Capabilities, Engine, FaceView
+from fusion.engines.base import Capabilities, Engine, FaceView, Pair, Sight
 from fusion.field import Backdrop, FusionField
 from fusion.request import Blend
 from preprocess.window import Window
@@ -92,13 +92,19 @@ class Observer:
     def capabilities(self) -> Capabilities:
         return self.engine.capabilities
 
+    def sight(self, blend: Blend) -> Sight:
+        return self.engine.sight(blend)
+
     def prepare(
-        self, source: FaceView, target: FaceView, blend: Blend, progress: Progress
-    ) -> FusionField:
-        made = self.engine.prepare(source, target, blend, progress)
-        self.seen.append((source, target))
-        self.fields.append(made)
+        self, pairs: Sequence[Pair], blend: Blend, progress: Progress
+    ) -> tuple[FusionField, ...]:
+        made = self.engine.prepare(pairs, blend, progress)
+        self.seen += [(pair.source, pair.target) for pair in pairs]
+        self.fields += made
         return made
+
+    def close(self) -> None:
+        self.engine.close()
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,12 @@ class Fusion:
     def size(self) -> Size:
         return self.target.picture
 
+    @property
+    def pair(self) -> Pair:
+        return Pair(self.source, self.target, self.target.face.quality.size)
+
     def field(self, ratio: float = 1.0, **blend: Any) -> FaceField:
-        made = self.engine.prepare(self.source, self.target, Blend(ratio, **blend), Progress())
+        (made,) = self.engine.prepare([self.pair], Blend(ratio, **blend), Progress())
         assert isinstance(made, FaceField)
         return made
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from common.errors import CancelledError
+from common.errors import CancelledError, OptionError
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion.compositing import masks
 from fusion.compositing.masks import MOUTH_OPEN, mouth_gap
 from fusion.compositing.skin import SURE_AREAS
-from fusion.request import MODES, Blend
+from fusion.request import MODES, Blend, Network
 from preprocess import face_topology as topology
 from tests.fusion.conftest import Prepare
 from tests.fusion.faces import width_of
@@ -221,7 +221,26 @@ def test_prepare_can_be_cancelled(fusion: Fusion) -> None:
     progress = Progress()
     progress.cancel()
     with pytest.raises(CancelledError):
-        fusion.engine.prepare(fusion.source, fusion.target, Blend(1.0), progress)
+        fusion.engine.prepare([fusion.pair], Blend(1.0), progress)
+
+
+@pytest.mark.parametrize(
+    "network", [Network("official"), Network(boost=1), Network(enhance=0.0)], ids=str
+)
+def test_what_only_networks_have_is_refused(fusion: Fusion, network: Network) -> None:
+    capabilities = fusion.engine.capabilities
+    with pytest.raises(OptionError, match="not for engine mesh; leave them out, or use engine mod"):
+        capabilities.check(Blend(1.0, network=network))
+    capabilities.check(Blend(1.0))
+
+
+def test_several_pairs_are_the_same_fields_as_one_after_the_other(fusion: Fusion) -> None:
+    darker = fusion.painted(target=lambda pixels, _: np.asarray(pixels * 0.9, pixels.dtype))
+    fields = fusion.engine.prepare([fusion.pair, darker.pair], Blend(0.8), Progress())
+    assert len(fields) == 2
+    for pair, field in zip((fusion, darker), fields, strict=True):
+        assert np.array_equal(pair.render(field), pair.render(pair.field(0.8)))
+    assert fusion.engine.prepare([], Blend(0.8), Progress()) == ()
 
 
 def test_prepare_twice_gives_the_same_field(fusion: Fusion, result: FloatArray) -> None:

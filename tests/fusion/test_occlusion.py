@@ -22,6 +22,7 @@ from fusion.compositing.occlusion import (
     in_front,
     refined,
 )
+from fusion.engines import base
 from fusion.pipeline import Pipeline
 from fusion.request import Detection
 from fusion.views import target_view
@@ -234,7 +235,7 @@ def test_only_who_wears_spectacles_wears_them(faces_folder: Path, pipeline: Pipe
     for path in sorted(faces_folder.glob("*.jpg")):
         image, faces = pipeline.detect(path, Detection(), Progress())
         for face in faces:
-            view = target_view(image, face, 320)
+            view = target_view(image, face, base.Sight(320))
             landmarks = face.landmarks
             width = float(np.ptp(landmarks[topology.FACE_OVAL, :2], axis=0).max())
             grid = FaceGrid.over(landmarks[:, :2], 0.14 * width, width / min(max(width, 96), 320))

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from common.errors import (
 from common.progress import Progress
 from common.types import FloatArray, Region, Size
 from fusion import rendering
-from fusion.engines.base import FaceView
+from fusion.engines.base import Capabilities, FaceView, Pair, Sight
 from fusion.engines.registry import create_engine
 from fusion.field import Backdrop, FusionField
 from fusion.pipeline import Pipeline, detection_report
@@ -37,6 +37,7 @@ from fusion.request import (
     FaceSelection,
     FusionRequest,
     FusionResult,
+    Network,
     Output,
 )
 from preprocess.image_file import ImageFile
@@ -319,6 +320,77 @@ def test_pairs_name_the_sources_face(run: Run, pair: Path, source_file: Path) ->
     assert (pictures[0] != pictures[1]).any()
 
 
+class Batches(Observer):
+    """Keeps the pairs of each call; wants all views if ``all_views`` says so."""
+
+    def __init__(self, all_views: bool = False, composites: tuple[str, ...] = ()) -> None:
+        super().__init__(create_engine("mesh"))
+        self.batches: list[tuple[Pair, ...]] = []
+        self._capabilities = dataclasses.replace(
+            self.engine.capabilities, all_views=all_views, composites=composites
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def prepare(
+        self, pairs: Sequence[Pair], blend: Blend, progress: Progress
+    ) -> tuple[FusionField, ...]:
+        self.batches.append(tuple(pairs))
+        return super().prepare(pairs, blend, progress)
+
+
+def test_all_faces_are_shown_to_the_engine_at_once(run: Run, pair: Path) -> None:
+    engine = Batches()
+    result, _ = run(pair, faces="all", engine=engine, resolution="512")
+    (pairs,) = engine.batches
+    assert [each.target.face.index for each in pairs] == [1, 0]
+    assert len({id(each.source.face) for each in pairs}) == 1
+    for each in pairs:
+        assert each.shown == pytest.approx(each.target.face.quality.size * 512 / 1240)
+    assert result.seconds["prepare"] > 0
+
+
+@pytest.mark.parametrize("all_views", [True, False])
+def test_engines_that_want_them_see_all_pictures_of_a_person(
+    run: Run, pair: Path, target_file: Path, source_file: Path, all_views: bool
+) -> None:
+    """The largest face of each, unless a face was named: then that face is the person."""
+    engine = Batches(all_views)
+    sources = (source_file, pair, source_file)
+    run(target_file, source=sources, engine=engine)
+    run(target_file, source=sources, faces="1:0", engine=engine)
+    run(target_file, source=source_file, engine=engine)
+    suited, named, alone = (pairs[0] for pairs in engine.batches)
+    assert len(suited.others) == (2 if all_views else 0)
+    assert all(view.face.index == 0 for view in suited.others)
+    assert all(view.face is not suited.source.face for view in suited.others[:1])
+    assert named.others == ()
+    assert alone.others == ()
+
+
+def test_what_an_engine_cannot_do_is_refused_before_any_work(run: Run, tmp_path: Path) -> None:
+    stages: list[str] = []
+    progress = Progress(listener=lambda stage, _: stages.append(stage))
+    narrow = Batches(composites=("studio",))
+    narrow._capabilities = dataclasses.replace(
+        narrow.capabilities, modes=("normal",), expressions=("target",)
+    )
+    for blend, says in (
+        ({"mode": "overlay"}, "mode 'overlay' is not known; use one of: normal"),
+        ({"expression": "source"}, "expression 'source' is not something that engine mesh can do"),
+        ({"network": Network("official")}, "composite 'official' is not known; use one of: studio"),
+    ):
+        with pytest.raises(OptionError, match=says):
+            run(engine=narrow, progress=progress, **blend)
+    with pytest.raises(OptionError, match="not for engine mesh"):
+        run(network=Network(boost=2), progress=progress)
+    assert stages == []
+    assert list(tmp_path.iterdir()) == []
+    run(engine=narrow, network=Network(boost=2))  # an engine with composites takes it
+
+
 @pytest.mark.parametrize(
     ("faces", "says"),
     [
@@ -373,9 +445,15 @@ class Painter:
     def __init__(self) -> None:
         self.seen: list[tuple[FaceView, FaceView]] = []
 
-    def prepare(self, source: FaceView, target: FaceView, *_: Any) -> FusionField:
-        self.seen.append((source, target))
-        return Tint(self.regions[len(self.seen) - 1], len(self.seen) / 5)
+    def sight(self, _: Blend) -> Sight:
+        return Sight(320)
+
+    def prepare(self, pairs: Sequence[Pair], *_: Any) -> tuple[FusionField, ...]:
+        self.seen = [(pair.source, pair.target) for pair in pairs]
+        return tuple(Tint(self.regions[i], (i + 1) / 5) for i in range(len(pairs)))
+
+    def close(self) -> None:
+        raise AssertionError("the pipeline does not own the engine")
 
 
 @pytest.fixture
@@ -532,6 +610,22 @@ def test_files_and_places_are_refused_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_limit_that_the_engine_alone_does_not_fit_is_refused(
+    pipeline: Pipeline, target_file: Path, source_file: Path, tmp_path: Path
+) -> None:
+    engine = Painter()
+    engine.capabilities = dataclasses.replace(engine.capabilities, memory_mb=2000)
+    request = FusionRequest(
+        target_file, (source_file,), Output(tmp_path / "out.png"), max_memory_mb=2299
+    )
+    with pytest.raises(MemoryLimitError, match="set max-memory-mb to at least 2300"):
+        pipeline.run(request, engine, Progress())
+    assert not engine.seen
+    request = dataclasses.replace(request, max_memory_mb=2300)
+    pipeline.run(request, engine, Progress())
+    assert len(engine.seen) == 1
+
+
 def test_outputs_have_the_pictures_limit(
     pipeline: Pipeline, model_directory: Path, target_file: Path, source_file: Path, tmp_path: Path
 ) -> None:
@@ -587,8 +681,14 @@ class Greedy:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def prepare(self, *_: Any) -> FusionField:
+    def sight(self, _: Blend) -> Sight:
+        return Sight(320)
+
+    def prepare(self, *_: Any) -> tuple[FusionField, ...]:
         raise self._error
+
+    def close(self) -> None:
+        raise AssertionError("the pipeline does not own the engine")
 
 
 def test_memory_that_runs_out_has_a_sentence(run: Run, tmp_path: Path) -> None:
@@ -609,8 +709,8 @@ def test_a_result_tells_all_of_the_contract(run: Run, tmp_path: Path, ratio: flo
     result, _ = run(ratio=ratio, resolution="1024", name="out.jpg", progress=progress)
     report = result.as_dict()
     assert list(report) == [
-        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "shape"),
-        *("expression", "sources", "faces"),
+        *("output", "width", "height", "format", "engine", "device", "engine_reason"),
+        *("ratio", "mode", "shape", "expression", "sources", "faces"),
         *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     (face,) = report["faces"]

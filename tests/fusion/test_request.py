@@ -15,6 +15,7 @@ from fusion.request import (
     Finish,
     FusionRequest,
     FusionResult,
+    Network,
     Output,
     face_report,
 )
@@ -74,6 +75,13 @@ def test_a_target_face_is_named_once(text: str) -> None:
         (lambda: Finish(saturation=1), r"saturation 1 is outside -0\.5 to 0\.5"),
         (lambda: Finish(scope="skin"), "scope 'skin' is not known; use one of: image, face"),
         (lambda: FusionRequest(Path("t.png"), (), Output(Path("o.png"))), "at least one source"),
+        (lambda: Network("mixed"), "composite 'mixed' is not known; use one of: studio, official"),
+        (lambda: Network(boost=3), "boost 3 is not possible; use one of: auto, 1, 2, 4"),
+        (lambda: Network(boost=0), "boost 0 is not possible"),
+        (lambda: Network(enhance=1.1), r"enhance 1\.1 is outside 0 to 1"),
+        (lambda: Network(enhance=float("nan")), "enhance nan is outside 0 to 1"),
+        (lambda: Network("official", boost=1), "official has no boost .* leave both out"),
+        (lambda: Network("official", enhance=0.0), "official has no boost .* leave both out"),
         (lambda: Detection(threshold=0.05), r"threshold 0\.05 is outside 0\.1 to 0\.9"),
         (lambda: Detection(threshold=float("inf")), "threshold inf is outside"),
         (lambda: Detection(min_face=23), "min-face 23 is outside 24 to 100000"),
@@ -94,6 +102,8 @@ def test_values_at_the_ends_of_their_range() -> None:
     assert [Output(Path("o.png"), quality=value).quality for value in (1, 100)] == [1, 100]
     assert [Finish(brightness=value).brightness for value in (-0.5, 0.5)] == [-0.5, 0.5]
     assert [Blend(shape=value).shape for value in (0, 1)] == [0, 1]
+    assert [Network(boost=value).boost for value in (None, 1, 2, 4)] == [None, 1, 2, 4]
+    assert [Network(enhance=value).enhance for value in (None, 0.0, 1.0)] == [None, 0.0, 1.0]
 
 
 def test_requests_are_frozen_values() -> None:
@@ -117,6 +127,7 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         format="png",
         engine="mesh",
         device="cpu",
+        engine_reason="there is no GPU",
         faces=((face, True), (face, False)),
         seconds={"total": 1.23456, "read": 0.1},
         peak_rss_mb=123.456,
@@ -145,6 +156,7 @@ def test_a_result_as_the_command_lines_json(fusion: Fusion) -> None:
         "format": "png",
         "engine": "mesh",
         "device": "cpu",
+        "engine_reason": "there is no GPU",
         "ratio": 0.4,
         "mode": "blend",
         "shape": 0.2,
@@ -163,3 +175,15 @@ def test_a_graft_keeps_the_targets_quality() -> None:
     with pytest.raises(OptionError, match="keeps the target's quality"):
         Output(Path("o.jpg"), quality=90, graft="always")
     assert Output(Path("o.jpg"), quality=90).graft == "auto"
+
+
+def test_a_blend_at_another_ratio_is_otherwise_the_same() -> None:
+    blend = Blend(0.4, "overlay", 0.2, "source", False, Network(boost=2, enhance=0.5))
+    assert blend.at(0.9) == dataclasses.replace(blend, ratio=0.9)
+    assert blend.at(0.4) == blend
+    with pytest.raises(OptionError, match=r"ratio 1\.5 is outside"):
+        blend.at(1.5)
+
+
+def test_a_network_is_left_to_the_engine_unless_it_is_asked_for() -> None:
+    assert Blend().network == Network() == Network("studio", None, None)
