@@ -52,7 +52,7 @@ class FusionSettings(Group):
     shape: float = Field(0.35, ge=0, le=1)
     expression: Literal["target", "source"] = "target"
     keep_glasses: bool = True
-    engine: Literal["auto", "mesh"] = "auto"
+    engine: Literal["auto", "mesh", "modelscope"] = "auto"
 
 
 class OutputSettings(Group):
@@ -73,6 +73,21 @@ class ModelSettings(Group):
     directory: Path | None = None
 
 
+class ModelScopeSettings(Group):
+    """The engine modelscope: its model, where it runs, and what its options start with."""
+
+    model: str = Field("damo/cv_unet-image-face-fusion_damo", pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field("v1.3", pattern=r"^[\w./-]+$")
+    folder: Path | None = None
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: bool = False
+    idle_unload_s: float = Field(600.0, gt=0, le=1_000_000)
+    composite: Literal["studio", "official"] = "studio"
+    boost: Literal[1, 2, 4] | None = None
+    enhance: float | None = Field(None, ge=0, le=1)
+
+
 class Settings(Group):
     """All settings; each group is a section of config.yaml."""
 
@@ -84,6 +99,7 @@ class Settings(Group):
     page: PageSettings = Field(default_factory=PageSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
+    modelscope: ModelScopeSettings = Field(default_factory=ModelScopeSettings)
 
 
 def load_settings(

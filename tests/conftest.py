@@ -76,3 +76,16 @@ def astronaut() -> NDArray[Any]:
     picture = np.asarray(load())
     picture.flags.writeable = False
     return picture
+
+
+@pytest.fixture(scope="session")
+def cuda() -> str:
+    """The CUDA device to test on, for tests with the mark `gpu`.
+
+    Without one they are skipped everywhere, under CI as well: no machine of ours has to have one.
+    """
+    from fusion.engines.unet.devices import gpu_status
+
+    if not gpu_status():
+        pytest.skip("needs an NVIDIA GPU")
+    return "cuda:0"

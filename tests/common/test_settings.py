@@ -70,6 +70,17 @@ def test_what_is_left_to_the_target_and_the_machine_can_be_set(file: Path) -> No
     assert settings.limits.max_memory_mb == 600
 
 
+def test_the_network_can_be_set(file: Path) -> None:
+    given = {"folder": "/srv/weights", "device": "cuda:1", "dtype": "float16", "boost": 2}
+    write(file, yaml.safe_dump({"modelscope": given, "fusion": {"engine": "modelscope"}}))
+    settings = load_settings(file, {"STUDIO_MODELSCOPE__ENHANCE": "0.5"})
+    assert settings.fusion.engine == "modelscope"
+    assert settings.modelscope.folder == Path("/srv/weights")
+    assert (settings.modelscope.device, settings.modelscope.dtype) == ("cuda:1", "float16")
+    assert (settings.modelscope.boost, settings.modelscope.enhance) == (2, 0.5)
+    assert settings.modelscope.composite == "studio"
+
+
 def test_other_variables_are_left_alone(file: Path) -> None:
     environment = {"STUDIO_FACES": "/faces", "STUDIO": "x", "SERVER__PORT": "1", "PATH": "/bin"}
     assert load_settings(file, environment) == Settings()
@@ -109,6 +120,17 @@ def test_the_process_environment_is_the_default(
         ("output: {jpeg_graft: perhaps}", "output.jpeg_graft is 'perhaps'"),
         ("limits: {max_memory_mb: 299}", "limits.max_memory_mb is 299"),
         ("server: 7860", "server is 7860"),
+        ("modelscope: {model: face-fusion}", "modelscope.model is 'face-fusion'"),
+        ("modelscope: {model: a/../../b}", "modelscope.model is 'a/../../b'"),
+        ("modelscope: {revision: ''}", "modelscope.revision is ''"),
+        ("modelscope: {device: tpu}", "modelscope.device is 'tpu'"),
+        ("modelscope: {device: 'cuda:'}", "modelscope.device is 'cuda:'"),
+        ("modelscope: {dtype: int8}", "modelscope.dtype is 'int8'"),
+        ("modelscope: {compile: perhaps}", "modelscope.compile is 'perhaps'"),
+        ("modelscope: {idle_unload_s: 0}", "modelscope.idle_unload_s is 0"),
+        ("modelscope: {composite: mixed}", "modelscope.composite is 'mixed'"),
+        ("modelscope: {boost: 3}", "modelscope.boost is 3"),
+        ("modelscope: {enhance: 1.5}", "modelscope.enhance is 1.5"),
     ],
 )
 def test_a_wrong_line_is_named(file: Path, text: str, key: str) -> None:

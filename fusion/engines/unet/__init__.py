@@ -1,0 +1,1 @@
+"""The parts of the engine that runs ModelScope's UNet face fusion."""
