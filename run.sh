@@ -20,6 +20,7 @@ Commands:
   (none)            serve the page, by default on http://127.0.0.1:7860
   fuse ...          fuse a source face into a target picture  (./run.sh fuse --help)
   detect ...        list the faces of a picture               (./run.sh detect --help)
+  models ...        download, verify or list the networks' files (./run.sh models --help)
   setup             only install; check the face models and fetch those that are not whole
   bench NAME ...    run benchmarks/NAME.py                    (./run.sh bench lists them)
   test [ARGUMENTS]  install everything, then check style, types, import rules and run the
@@ -308,6 +309,10 @@ case $COMMAND in
     fuse | detect)
         prepare "$LEVEL"
         launch studio.cli "$COMMAND" "$@"
+        ;;
+    models)  # says itself which files are missing
+        ensure "$LEVEL"
+        launch studio.cli models "$@"
         ;;
     setup)
         ensure "$LEVEL"

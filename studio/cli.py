@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,15 +21,19 @@ import click
 from common.errors import CancelledError, OptionError, StudioError
 from common.progress import Progress
 from studio import options
+from studio.model_commands import models
 
 if TYPE_CHECKING:
-    from common.settings import Settings
-    from fusion.request import FusionRequest
+    from common.settings import ModelScopeSettings, Settings
+    from fusion.engines.base import Capabilities
+    from fusion.request import FusionRequest, Network
 
 # Settings (pydantic), numpy, OpenCV and libvips are imported inside the commands, so that --help
 # and a wrong option answer at once.
 
 _PROGRAM = "./run.sh"
+Report = dict[str, Any]
+"""What a command answers, printed as one line of JSON."""
 
 
 @click.group()
@@ -39,15 +44,19 @@ def commands() -> None:
     """
 
 
+commands.add_command(models)
+
+
 @commands.command()
 @options.FILES
 @options.BLEND
+@options.NETWORK
 @options.SELECTION
 @options.OUTPUT
 @options.FINISH
 @options.DETECTION
 @options.MACHINE
-def fuse(target: Path, sources: tuple[Path, ...], output: Path, **wishes: Any) -> None:
+def fuse(target: Path, sources: tuple[Path, ...], output: Path, **wishes: Any) -> Report:
     """Fuse the source's face into the target and write the output file."""
     from common.settings import load_settings
 
@@ -57,10 +66,59 @@ def fuse(target: Path, sources: tuple[Path, ...], output: Path, **wishes: Any) -
     from fusion.pipeline import build_pipeline
 
     request = _request(target, sources, output, wishes, settings)
-    chosen = create_engine(_given(wishes["engine"], settings.fusion.engine))
+    chosen = create_engine(_given(wishes["engine"], settings.fusion.engine), settings)
+    request = _for_engine(request, wishes, chosen.capabilities)
     with _stoppable() as progress:
         result = build_pipeline(settings).run(request, chosen, progress)
-    _print_line(result.as_dict(), sys.stdout)
+    return result.as_dict()
+
+
+def _network(wishes: dict[str, Any], own: ModelScopeSettings) -> Network:
+    """The options of neural engines; the settings say what was left to them."""
+    from fusion.engines.registry import network_settings
+
+    default = network_settings(own, wishes["composite"])
+    return replace(
+        default,
+        boost=_automatic("boost", wishes["boost"], int, default.boost),
+        enhance=_automatic("enhance", wishes["enhance"], float, default.enhance),
+    )
+
+
+def _for_engine(
+    request: FusionRequest, wishes: dict[str, Any], engine: Capabilities
+) -> FusionRequest:
+    """The request without what its engine does not have; what was asked for it must have.
+
+    Raises:
+        OptionError: An option of neural engines is given for another one.
+    """
+    if engine.composites:
+        return request
+    for name in ("composite", "boost", "enhance"):
+        if wishes[name] is not None:
+            raise OptionError(
+                f"--{name} is for engine modelscope, and this would be engine {engine.name}; "
+                "leave it out, or use --engine modelscope"
+            )
+    from fusion.request import Network
+
+    return replace(request, blend=replace(request.blend, network=Network()))
+
+
+def _automatic(
+    name: str, text: str | None, number: Callable[[str], Any], default: float | None
+) -> Any:
+    """The number that an option says; None for auto, ``default`` where nothing was said."""
+    if text is None:
+        return default
+    if text.strip().lower() == "auto":
+        return None
+    try:
+        return number(text)
+    except ValueError as error:
+        accepted = "1, 2 or 4" if name == "boost" else "a number from 0 to 1"
+        raise OptionError(f"{name} {text!r} is not known; use auto or {accepted}") from error
 
 
 def _request(
@@ -89,7 +147,8 @@ def _request(
             _given(wishes["jpeg_graft"], settings.output.jpeg_graft),
         ),
         blend=ask.Blend(
-            **chosen(settings.fusion, "ratio", "mode", "shape", "expression", "keep_glasses")
+            **chosen(settings.fusion, "ratio", "mode", "shape", "expression", "keep_glasses"),
+            network=_network(wishes, settings.modelscope),
         ),
         finish=ask.Finish(**{name: wishes[name] for name in finish}),
         faces=ask.FaceSelection.parse(wishes["faces"]),
@@ -101,7 +160,7 @@ def _request(
 @commands.command()
 @click.argument("image", type=options.FILE)
 @options.DETECTION
-def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
+def detect(image: Path, threshold: float | None, min_face: int | None) -> Report:
     """List the faces of a picture, the largest first."""
     from common.settings import load_settings
 
@@ -116,7 +175,7 @@ def detect(image: Path, threshold: float | None, min_face: int | None) -> None:
     )
     with _stoppable() as progress:
         picture, found = build_pipeline(settings).detect(image, detection, progress)
-    _print_line(detection_report(picture, found, progress), sys.stdout)
+    return detection_report(picture, found, progress)
 
 
 def _start() -> int:
@@ -139,10 +198,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _reported(command: Callable[[], Any]) -> int:
-    """Run ``command``; an expected error becomes a JSON line on stderr and its exit code."""
+    """Run ``command`` and print the report that it answers; its exit code.
+
+    An expected error becomes a JSON line on stderr.
+    """
     failure: StudioError
     try:
-        code = command()
+        answer = command()
     except StudioError as error:
         failure = error
     except click.exceptions.NoArgsIsHelpError as error:
@@ -156,7 +218,9 @@ def _reported(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort):
         failure = CancelledError("the command was interrupted")
     else:
-        return code if isinstance(code, int) else 0
+        if isinstance(answer, dict):
+            _print_line(answer, sys.stdout)
+        return answer if isinstance(answer, int) else 0
     _print_line(failure.as_dict(), sys.stderr)
     return failure.exit_code
 

@@ -69,6 +69,24 @@ BLEND = group(
     ),
 )
 
+NETWORK = group(
+    click.option(
+        "--composite",
+        help="Engine modelscope: studio, which keeps the target's light, hair and grain; or "
+        "official, exactly as ModelScope pastes [studio].",
+    ),
+    click.option(
+        "--boost",
+        help="Engine modelscope: 1, 2 or 4 times the network's own resolution; auto goes by the "
+        "face's size and the device [auto].",
+    ),
+    click.option(
+        "--enhance",
+        help="Engine modelscope: how much of the face restoration GPEN shows, 0-1; auto goes by "
+        "the face's size [auto].",
+    ),
+)
+
 SELECTION = group(
     click.option(
         "--faces",
@@ -128,7 +146,11 @@ DETECTION = group(
 )
 
 MACHINE = group(
-    click.option("--engine", help="auto or mesh [auto]."),
+    click.option(
+        "--engine",
+        help="mesh; modelscope; or auto: modelscope where its files and a GPU are, else mesh "
+        "[auto].",
+    ),
     click.option(
         "--max-memory-mb",
         type=int,

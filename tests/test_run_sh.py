@@ -138,7 +138,7 @@ def test_help_lists_every_command(project: Project) -> None:
     for flag in ("--help", "-h"):
         done = project.run(flag)
         assert done.returncode == 0
-        for word in ("fuse", "detect", "setup", "bench", "test", "--full", "PYTHON"):
+        for word in ("fuse", "detect", "models", "setup", "bench", "test", "--full", "PYTHON"):
             assert f"  {word}" in done.stdout
     assert not project.venv.exists()
 
@@ -179,6 +179,14 @@ def test_modules_of_the_current_folder_are_not_imported(project: Project) -> Non
     done = project.run("detect", "a picture.jpg")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["arguments"] == ["detect", "a picture.jpg"]
+
+
+def test_asking_about_the_models_fetches_none(project: Project) -> None:
+    done = project.run("models", "list")
+    assert json.loads(done.stdout)["arguments"] == ["models", "list"]
+    assert project.take_log() == ["venv", "pip itself", "requirements-core.txt"]
+    project.run("--full", "models", "download")
+    assert project.take_log() == ["pip itself", "requirements-core.txt requirements.txt"]
 
 
 def test_the_exit_code_is_the_program_s(project: Project) -> None:

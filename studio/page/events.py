@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from studio.page.views import (
     View,
     busy_view,
     done_view,
+    engine_lines,
     error_view,
     note_view,
     photo_view,
@@ -86,6 +88,12 @@ class Events:
             self._seen(session, role, job, "", language) for role, job in jobs.items()
         )
         return *target, *source
+
+    def engine(self, request: gr.Request) -> str:
+        """The lines about the engine, as HTML."""
+        status = self._service.engine_status()
+        lines = engine_lines(status, self._service.storage.directory, _language(request))
+        return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
     def remove_target(self, request: gr.Request) -> Seen:
         """The target is not wanted any more."""

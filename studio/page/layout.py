@@ -32,6 +32,7 @@ class Parts(NamedTuple):
     start: gr.Button
     cancel: gr.Button
     clear: gr.Button
+    engine: gr.HTML
     stage: gr.HTML
 
 
@@ -140,6 +141,7 @@ def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
                         scale=2,
                     )
                     clear = gr.Button(translate("clear"), elem_id="ff-clear", scale=1)
+                engine = gr.HTML(apply_default_css=False, elem_id="ff-engine")
         with gr.Column(elem_id="ff-output"):
             stage = gr.HTML(
                 EMPTY_STAGE,
@@ -149,7 +151,7 @@ def _lay_out(service: FusionService, translate: gr.I18n) -> Parts:
                 texts=for_component(),
                 elem_id="ff-stage",
             )
-    return Parts(demo, target, source, ratio, resolution, fit, start, cancel, clear, stage)
+    return Parts(demo, target, source, ratio, resolution, fit, start, cancel, clear, engine, stage)
 
 
 def _output_controls(translate: gr.I18n) -> tuple[gr.Dropdown, gr.Radio]:
@@ -233,6 +235,7 @@ def _wire(page: gr.Blocks, parts: Parts, photos: Photos, events: Events, ratio: 
     demo.then(**ready).then(**sizes)
     demo.failure(events.apology("target", "source"), outputs=both, queue=False, **quiet)
     _wire_fusion(page, parts, photos, events, ratio, quiet, [*looks, demo])
+    page.load(events.engine, outputs=parts.engine, queue=False, **quiet)
 
 
 def _wire_fusion(
@@ -260,6 +263,7 @@ def _wire_fusion(
         concurrency_limit=None,
         **quiet,
     )
+    started.then(events.engine, outputs=parts.engine, queue=False, **quiet)
     started.failure(events.apologise_for_fusion, outputs=outputs, queue=False, **quiet)
     parts.cancel.click(events.cancel, queue=False, **quiet)
     # Cancelled for the browser as well, so that no late report undoes the clearing.

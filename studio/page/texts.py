@@ -149,6 +149,41 @@ TEXTS: dict[str, dict[Language, str]] = {
     "pixels": {"en": "{width} × {height} px", "zh": "{width} × {height} 像素"},
     "seconds": {"en": "{seconds} s", "zh": "{seconds} 秒"},
     "engine_on": {"en": "{engine} on {device}", "zh": "{engine}（{device}）"},
+    "engine_asked": {
+        "en": "Engine {engine}, as the settings say. To use another one, change fusion.engine in "
+        "config.yaml.",
+        "zh": "引擎 {engine}，由设置指定。如需更换，请修改 config.yaml 中的 fusion.engine。",
+    },
+    "engine_gpu": {
+        "en": "Engine modelscope, because its files and an NVIDIA GPU are here. To use the other "
+        "one, set fusion.engine to mesh in config.yaml.",
+        "zh": "引擎 modelscope：模型文件和 NVIDIA GPU 都已就绪。"
+        "如需改用 mesh，请在 config.yaml 中将 fusion.engine 设为 mesh。",
+    },
+    "engine_no_packages": {
+        "en": "Engine mesh, because the neural engine modelscope is not installed. To get it: "
+        "./run.sh --full setup, then ./run.sh models download.",
+        "zh": "引擎 mesh：神经网络引擎 modelscope 尚未安装。安装方法：先运行 "
+        "./run.sh --full setup，再运行 ./run.sh models download。",
+    },
+    "engine_no_files": {
+        "en": "Engine mesh, because files of the neural engine modelscope are missing. To get "
+        "them: ./run.sh models download, then start the studio anew.",
+        "zh": "引擎 mesh：神经网络引擎 modelscope 缺少模型文件。获取方法：运行 "
+        "./run.sh models download，然后重新启动工作室。",
+    },
+    "engine_no_gpu": {
+        "en": "Engine mesh, because there is no NVIDIA GPU to use. The neural engine modelscope "
+        "also runs on the CPU, more slowly: set fusion.engine to modelscope in config.yaml.",
+        "zh": "引擎 mesh：没有可用的 NVIDIA GPU。神经网络引擎 modelscope 也能在 CPU 上运行，"
+        "但较慢：请在 config.yaml 中将 fusion.engine 设为 modelscope。",
+    },
+    "engine_problem": {"en": "It cannot run.", "zh": "它无法运行。"},
+    "gpu": {
+        "en": "{name}: {used} of {total} GB in use",
+        "zh": "{name}：显存已用 {used} / {total} GB",
+    },
+    "gpu_load": {"en": ", {percent} % busy", "zh": "，占用率 {percent}%"},
     "error_lead": {"en": "", "zh": "出错了："},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from common.errors import StudioError
@@ -14,8 +14,11 @@ from fusion.request import FusionResult
 from preprocess.frame import Frame, plan_frame
 from preprocess.resolution import Resolution
 from studio.page.texts import Language, say
-from studio.service.fusion_service import Fused, Photo, Role
+from studio.service.fusion_service import EngineStatus, Fused, Photo, Role
 from studio.service.jobs import JobStatus
+
+if TYPE_CHECKING:
+    from fusion.engines.unet.devices import Gpu
 
 View = dict[str, Any]
 EMPTY_STAGE: View = {"state": "empty"}
@@ -90,9 +93,28 @@ def done_view(fused: Fused, target: Photo, language: Language) -> View:
             ["fact_engine", engine],
             ["fact_written", say(language, result.written)],
         ],
+        "why": stand_alone(result.engine_reason) if result.engine_reason else "",
         "notes": [stand_alone(note) for note in result.notes],
         "warnings": warnings,
     }
+
+
+def engine_lines(status: EngineStatus, storage: Path, language: Language) -> list[str]:
+    """The engine that will be used, why, and how to get the other; then each GPU."""
+    choice = status.choice
+    line = say(language, f"engine_{choice.reason}", engine=choice.engine)
+    if status.problem is not None:
+        problem = say(language, "engine_problem")
+        line = " ".join((line, problem, sentence(status.problem, storage, language)))
+    return [line, *(_gpu_line(gpu, language) for gpu in status.gpus)]
+
+
+def _gpu_line(gpu: Gpu, language: Language) -> str:
+    used, total = (f"{megabytes / 1024:.1f}" for megabytes in (gpu.used_mb, gpu.total_mb))
+    line = say(language, "gpu", name=gpu.name, used=used, total=total)
+    if gpu.utilisation is None:
+        return line
+    return line + say(language, "gpu_load", percent=gpu.utilisation)
 
 
 def note_view(text: str) -> View:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from common.errors import CancelledError, InputError, StudioError
+from common.errors import CancelledError, EngineUnavailableError, InputError, StudioError
 from common.progress import Progress
 from common.settings import Settings
 from common.types import Face, Size
@@ -22,6 +22,7 @@ from fusion.request import (
     FaceSelection,
     FusionRequest,
     FusionResult,
+    Network,
     Output,
     check_choice,
 )
@@ -31,6 +32,8 @@ from studio.service.storage import Storage, download_name, storage_errors
 
 if TYPE_CHECKING:
     from fusion.engines.base import Engine
+    from fusion.engines.registry import Choice
+    from fusion.engines.unet.devices import Gpu
     from fusion.pipeline import Pipeline
     from preprocess.image_file import ImageFile
 
@@ -99,6 +102,18 @@ class Fused:
     preview: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """The engine that fusions use, and the machine's GPUs.
+
+    problem: why it cannot run; None if it can, as far as is known before it is loaded.
+    """
+
+    choice: Choice
+    problem: EngineUnavailableError | None
+    gpus: tuple[Gpu, ...]
+
+
 class FusionService:
     """The studio's work, shared by every visitor; thread-safe.
 
@@ -117,6 +132,7 @@ class FusionService:
         self._making_demo = threading.Lock()
         self._pipeline: Pipeline | None = None
         self._engine: Engine | None = None
+        self._choice: Choice | None = None
 
     def warm_up(self) -> None:
         """Load the pipeline and the engine in the background; a failure shows on first use."""
@@ -173,6 +189,19 @@ class FusionService:
 
         return smallest_face(size, self.settings.detection.min_face)
 
+    def engine_status(self) -> EngineStatus:
+        """Which engine fusions use and why, and how busy the GPUs are now."""
+        from fusion.engines.registry import choose_engine, require_engine
+        from fusion.engines.unet.devices import gpu_status
+
+        choice = self._choice or choose_engine(self.settings.fusion.engine, self.settings)
+        problem = None
+        try:
+            require_engine(choice.engine, self.settings)
+        except EngineUnavailableError as error:
+            problem = error
+        return EngineStatus(choice, problem, gpu_status())
+
     def submit(self, wish: Wish) -> Job[Fused]:
         """Queue a fusion. A job that fails or is cancelled leaves no file.
 
@@ -180,8 +209,11 @@ class FusionService:
             OptionError: A value of the wish is out of range.
             BusyError: The queue is full.
         """
+        from fusion.engines.registry import network_settings
+
         own = self.settings.fusion
-        blend = Blend(wish.ratio, own.mode, own.shape, own.expression, own.keep_glasses)
+        network = network_settings(self.settings.modelscope)
+        blend = Blend(wish.ratio, own.mode, own.shape, own.expression, own.keep_glasses, network)
         resolution = Resolution.parse(wish.resolution)
         check_choice("fit", wish.fit, FITS)
         pairs = tuple((wish.source_face, index) for index in wish.target_faces)
@@ -209,10 +241,13 @@ class FusionService:
         return self.queue.submit(work)
 
     def close(self) -> None:
-        """Cancel all jobs and take no more."""
+        """Cancel all jobs and take no more; the engine gives up its memory and device."""
         for queue in (self.queue, self.analyses):
             if not queue.shutdown():
                 LOG.warning("a job did not end in time")
+        with self._loading:
+            if self._engine is not None:
+                self._engine.close()
 
     def _look(self, path: Path, progress: Progress) -> Photo:
         pipeline, _ = self._load()
@@ -232,6 +267,8 @@ class FusionService:
         from preprocess.image_file import ImageFile
 
         pipeline, engine = self._load()
+        if not engine.capabilities.composites:
+            request = replace(request, blend=replace(request.blend, network=Network()))
         result = pipeline.run(request, engine, progress)
         output = request.output.path
         preview = output.with_name(PREVIEW_NAME)
@@ -267,9 +304,11 @@ class FusionService:
         with self._loading:
             if self._pipeline is None or self._engine is None:
                 # What they load would keep the page from answering for a second.
-                from fusion.engines.registry import create_engine
+                from fusion.engines.registry import choose_engine, create_engine
                 from fusion.pipeline import build_pipeline
 
                 self._pipeline = build_pipeline(self.settings)
-                self._engine = create_engine(self.settings.fusion.engine)
+                choice = choose_engine(self.settings.fusion.engine, self.settings)
+                self._engine = create_engine(choice, self.settings)
+                self._choice = choice
             return self._pipeline, self._engine

@@ -61,6 +61,7 @@ def running_server(folder: Path, models: Path, **settings: str) -> Iterator[Serv
         "STUDIO_SERVER__PORT": str(port),
         "STUDIO_STORAGE__DIRECTORY": str(folder),
         "STUDIO_MODELS__DIRECTORY": str(models),
+        "STUDIO_MODELSCOPE__FOLDER": os.devnull,  # engine mesh, whatever this machine has
         "PYTHONUNBUFFERED": "1",
         **settings,
     }

@@ -51,6 +51,7 @@ def test_upload_fuse_look_download(
     report = here.page.inner_text("#ff-stage .ff-report")
     assert "1000 × 1024 px" in report
     assert "mesh" in report
+    assert here.page.inner_text("#ff-stage .ff-why").startswith("Engine ")
 
     with here.page.expect_download() as waiting:
         here.page.click("#ff-stage .ff-download")
@@ -71,6 +72,8 @@ def test_upload_fuse_look_download(
 
 def test_the_demo_takes_three_clicks(visit: Open) -> None:
     here = visit()
+    here.page.wait_for_selector("#ff-engine p")
+    assert here.page.inner_text("#ff-engine").startswith("Engine mesh, because")
     here.load_demo()
     here.page.click("#ff-start")
     here.stage("done")
@@ -372,6 +375,8 @@ def test_it_speaks_chinese_to_a_chinese_browser(visit: Open) -> None:
     here = visit(locale="zh-CN")
     assert here.page.title() == "人脸融合工作室"
     assert here.page.inner_text("#ff-start") == "开始"
+    here.page.wait_for_selector("#ff-engine p")
+    assert here.page.inner_text("#ff-engine").startswith("引擎 mesh")
     here.load_demo()
     here.page.click("#ff-start")
     here.stage("done")

@@ -18,6 +18,7 @@ def service(tmp_path: Path, model_directory: Path) -> Iterator[FusionService]:
         EMPTY_CONFIG,
         {
             "STUDIO_MODELS__DIRECTORY": str(model_directory),
+            "STUDIO_MODELSCOPE__FOLDER": os.devnull,  # engine mesh, whatever this machine has
             "STUDIO_LIMITS__CONCURRENT": "1",
             "STUDIO_LIMITS__QUEUE": "1",
             "STUDIO_LIMITS__MAX_MEGAPIXELS": "50",

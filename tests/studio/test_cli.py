@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from common.errors import UnsupportedFormatError
+from fusion.engines.unet.weights import missing_packages
 from preprocess.image_file import output_format
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,7 +67,8 @@ def cli() -> Cli:
             capture_output=True,
             text=True,
             check=False,
-            env={**os.environ, **environment},
+            # Engine mesh, whatever this machine has.
+            env={**os.environ, "STUDIO_MODELSCOPE__FOLDER": os.devnull, **environment},
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -103,14 +105,16 @@ def test_fuse(cli: Cli, portrait: Path, other: Path, model_directory: Path, tmp_
         *fuse(portrait, other, output, *options, *more, *most, *blend, *finish, *last)
     ).report
     assert list(report) == [
-        *("output", "width", "height", "format", "engine", "device", "ratio", "mode", "shape"),
-        *("expression", "sources", "faces"),
+        *("output", "width", "height", "format", "engine", "device", "engine_reason", "ratio"),
+        *("mode", "shape", "expression", "sources", "faces"),
         *("seconds", "peak_rss_mb", "written", "notes", "warnings"),
     ]
     assert list(report["seconds"]) == ["total", "read", "detect", "prepare", "render", "write"]
     assert report["output"] == str(output)
     assert (report["width"], report["height"], report["ratio"]) == (1024, 1024, 0.8)
     assert (report["shape"], report["expression"]) == (0.2, "source")
+    assert (report["engine"], report["device"]) == ("mesh", "cpu")
+    assert report["engine_reason"].startswith("engine mesh was asked for")
     assert report["sources"] == [str(other)]
     assert report["faces"][0]["used"] is True
     assert report["peak_rss_mb"] < 350
@@ -241,7 +245,9 @@ def test_names_that_are_not_ascii_or_no_text(
         assert name in message["message"]
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("fuse", "--help"), ("detect", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("fuse", "--help"), ("detect", "--help"), ("models", "--help")]
+)
 def test_help(cli: Cli, arguments: tuple[str, ...]) -> None:
     done = cli(*arguments)
     assert (done.code, done.err) == (0, "")
@@ -278,7 +284,16 @@ def test_nothing_asked_shows_what_there_is(cli: Cli) -> None:
         (("--jpeg-graft", "no"), "jpeg-graft 'no' is not known; use one of: auto, always, never"),
         (("--max-memory-mb", "299"), "max-memory-mb 299 is outside 300 to"),
         (("--faces", "left"), "faces 'left' is not understood; use largest, all"),
-        (("--engine", "modelscope"), "engine 'modelscope' is not known; use one of: auto, mesh"),
+        (("--engine", "unet"), "engine 'unet' is not known; use one of: auto, mesh, modelscope"),
+        (("--composite", "mixed"), "composite 'mixed' is not known; use one of: studio, official"),
+        (("--boost", "3"), "boost 3 is not possible; use one of: auto, 1, 2, 4"),
+        (("--boost", "much"), "boost 'much' is not known; use auto or 1, 2 or 4"),
+        (("--enhance", "1.5"), "enhance 1.5 is outside 0 to 1"),
+        (("--enhance", "nan"), "enhance nan is outside 0 to 1"),
+        (("--enhance", "some"), "enhance 'some' is not known; use auto or a number from 0 to 1"),
+        (("--engine", "mesh", "--composite", "studio"), "--composite is for engine modelscope"),
+        (("--engine", "mesh", "--boost", "auto"), "--boost is for engine modelscope"),
+        (("--engine", "mesh", "--enhance", "0.5"), "--enhance is for engine modelscope"),
         (("--threshold", "1"), "threshold 1 is outside 0.1 to 0.9"),
         (("--min-face", "10"), "min-face 10 is outside 24"),
         (("--quality", "0"), "quality 0 is outside 1 to 100"),
@@ -325,6 +340,31 @@ def test_wrong_settings_are_named(cli: Cli, settings: dict[str, str], key: str) 
     done = cli("detect", "portrait.png", **settings)
     assert (done.code, done.failure["error"]) == (2, "bad_settings")
     assert key in done.failure["message"]
+
+
+def test_the_network_s_settings_are_not_for_other_engines(
+    cli: Cli, portrait: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    settings = {"STUDIO_MODELSCOPE__BOOST": "2", "STUDIO_MODELSCOPE__COMPOSITE": "official"}
+    output = tmp_path / "out.png"
+    assert cli(*fuse(portrait, portrait, output, "--engine", "mesh"), **settings).report
+    assert output.exists()
+
+
+def test_modelscope_without_its_files_says_what_to_run(
+    cli: Cli, portrait: Path, tmp_path: Path
+) -> None:
+    folder = {"STUDIO_MODELSCOPE__FOLDER": str(tmp_path)}
+    done = cli(*fuse(portrait, portrait, tmp_path / "out.png", "--engine", "modelscope"), **folder)
+    assert done.code == 4
+    if missing_packages():
+        assert done.failure["error"] == "engine_unavailable"
+        assert "./run.sh --full setup" in done.failure["message"]
+    else:
+        assert done.failure["error"] == "model_missing"
+        for told in ("pytorch_model.pt", "alpha.jpg", "./run.sh models download"):
+            assert told in done.failure["message"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_models_it_says_what_to_run(cli: Cli, portrait: Path, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from PIL import Image
 
 from common.progress import Progress
 from common.types import Size
+from fusion.engines.registry import Choice
+from fusion.engines.unet.devices import Gpu
 from studio.page.events import Events
 from studio.page.views import View
-from studio.service.fusion_service import FusionService, Photo
+from studio.service.fusion_service import EngineStatus, FusionService, Photo
 
 Pair = tuple[Photo, View, Photo, View]
 NOTHING = (gr.skip(), gr.skip())
@@ -384,3 +386,14 @@ def start(events: Events, demo: Pair, resolution: str, session: str) -> Any:
     target, target_view, source, source_view = demo
     views = target_view, source_view
     return events.start(target, source, *views, 0.6, resolution, "keep", request(session))
+
+
+def test_the_engine_s_lines_are_html_in_the_browser_s_language(
+    events: Events, service: FusionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = EngineStatus(Choice("mesh", "no_gpu", "x"), None, (Gpu("<Big>", 2048, 1024),))
+    monkeypatch.setattr(service, "engine_status", lambda: status)
+    english, chinese = (events.engine(request(language=name)) for name in ("en", "zh"))
+    assert english.startswith("<p>Engine mesh, because there is no NVIDIA GPU")
+    assert english.endswith("<p>&lt;Big&gt;: 1.0 of 2.0 GB in use</p>")
+    assert "引擎 mesh" in chinese

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,11 +20,19 @@ from common.errors import (
     UnreadableImageError,
 )
 from common.progress import Progress
+from common.settings import load_settings
 from common.types import Size
+from fusion.engines.base import Capabilities, Pair
+from fusion.engines.mesh import MeshEngine
+from fusion.engines.unet.devices import gpu_status
+from fusion.field import FusionField
+from fusion.pipeline import build_pipeline
+from fusion.request import Blend, Network
 from preprocess.image_file import output_format
 from preprocess.image_format import NAMES
 from studio.service.fusion_service import PREVIEW_NAME, SUFFIXES, FusionService, Photo, Wish
 from studio.service.jobs import JobState
+from studio.service.storage import Storage
 
 
 @pytest.fixture
@@ -230,3 +239,78 @@ def test_a_full_disk_is_named_and_nothing_half_made_stays(
     with pytest.raises(DiskFullError, match="disk"):
         service.look_at_demo("target").result()
     assert folders(service) == before
+
+
+def service_with(tmp_path: Path, models: Path, **variables: str) -> FusionService:
+    environment = {"STUDIO_MODELS__DIRECTORY": str(models), **variables}
+    return FusionService(load_settings(Path(os.devnull), environment), Storage(tmp_path, 24))
+
+
+def test_the_status_names_the_engine_before_and_after_it_is_loaded(
+    service: FusionService, demo: tuple[Photo, Photo]
+) -> None:
+    before = service.engine_status()
+    assert before.problem is None
+    service.submit(wish_for(demo)).result()
+    after = service.engine_status()
+    assert after.choice == before.choice
+    assert [gpu.name for gpu in after.gpus] == [gpu.name for gpu in gpu_status()]
+
+
+def test_the_status_says_why_an_engine_cannot_run(tmp_path: Path, model_directory: Path) -> None:
+    service = service_with(
+        tmp_path,
+        model_directory,
+        STUDIO_FUSION__ENGINE="modelscope",
+        STUDIO_MODELSCOPE__FOLDER=str(tmp_path / "empty"),
+    )
+    status = service.engine_status()
+    assert (status.choice.engine, status.choice.reason) == ("modelscope", "asked")
+    assert status.problem is not None
+    assert "./run.sh" in status.problem.message
+    service.close()
+    service.storage.close()
+
+
+class Recorder(MeshEngine):
+    """The embedded engine, which also remembers what it was asked."""
+
+    def __init__(self, composites: tuple[str, ...]) -> None:
+        super().__init__()
+        self.composites = composites
+        self.asked: list[Network] = []
+        self.closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return dataclasses.replace(super().capabilities, composites=self.composites)
+
+    def prepare(
+        self, pairs: Sequence[Pair], blend: Blend, progress: Progress
+    ) -> tuple[FusionField, ...]:
+        self.asked.append(blend.network)
+        return super().prepare(pairs, blend, progress)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("composites", "expected"),
+    [((), Network()), (("studio", "official"), Network("studio", 2, 0.25))],
+)
+def test_the_settings_of_the_network_are_for_engines_that_have_one(
+    tmp_path: Path, model_directory: Path, composites: tuple[str, ...], expected: Network
+) -> None:
+    network = {"STUDIO_MODELSCOPE__BOOST": "2", "STUDIO_MODELSCOPE__ENHANCE": "0.25"}
+    service = service_with(tmp_path, model_directory, **network)
+    engine = Recorder(composites)
+    service._engine = engine
+    service._pipeline = build_pipeline(service.settings)
+    pair = service.look_at_demo("target").result(), service.look_at_demo("source").result()
+    service.submit(wish_for(pair)).result()
+    assert engine.asked == [expected]
+    assert not engine.closed
+    service.close()
+    assert engine.closed
+    service.storage.close()

@@ -5,22 +5,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.errors import CancelledError, OutputError, UnreadableImageError
+from common.errors import CancelledError, ModelMissingError, OutputError, UnreadableImageError
 from common.progress import Progress
 from common.types import Face, FaceQuality, Pose, Region, Size
+from fusion.engines.registry import REASONS, Choice
+from fusion.engines.unet.devices import Gpu
 from fusion.request import FusionRequest, FusionResult, Output
 from preprocess.image_file import ImageFile
 from studio.page.texts import Language
 from studio.page.views import (
     busy_view,
     done_view,
+    engine_lines,
     error_view,
     file_link,
     outline,
     photo_view,
     sentence,
 )
-from studio.service.fusion_service import Fused, Photo
+from studio.service.fusion_service import EngineStatus, Fused, Photo
 from studio.service.jobs import JobState, JobStatus
 from studio.service.preview import preview_size, write_preview
 
@@ -141,6 +144,7 @@ def result_for(
         format="jpeg",
         engine="mesh",
         device="cpu",
+        engine_reason="engine mesh was asked for",
         faces=tuple((face, face.index in used) for face in target.faces),
         seconds={"total": 1.26},
         peak_rss_mb=100.0,
@@ -162,6 +166,7 @@ def test_a_result_says_what_was_done(tmp_path: Path) -> None:
         "fact_engine": "mesh on cpu",
         "fact_written": "only the JPEG blocks of the face",
     }
+    assert view["why"] == "Engine mesh was asked for."
     assert view["notes"] == ["2048 px, because the face has 400 px."]
     assert view["warnings"] == ["The source face is blurred."]
     assert view["file"] == "me-fused.jpg"
@@ -239,3 +244,39 @@ def test_errors_name_files_and_hide_folders() -> None:
 )
 def test_no_folder_of_the_server_is_told(message: str, shown: str) -> None:
     assert sentence(OutputError(message), STORAGE, "en") == shown
+
+
+GPUS = (Gpu("Big", 24_576, 3_072, 42, (8, 0)), Gpu("Part", 10_240, 512, None, None))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("reason", REASONS)
+def test_the_engine_is_named_with_its_reason(language: Language, reason: str) -> None:
+    engine = "modelscope" if reason == "gpu" else "mesh"
+    status = EngineStatus(Choice(engine, reason, "told"), None, GPUS)
+    line, *gpus = engine_lines(status, Path("/srv"), language)
+    assert engine in line
+    commands = {
+        "asked": ("fusion.engine",),
+        "no_packages": ("./run.sh --full setup", "./run.sh models download"),
+        "no_files": ("./run.sh models download",),
+        "no_gpu": ("fusion.engine", "modelscope"),
+        "gpu": ("fusion.engine", "mesh"),
+    }
+    for command in commands[reason]:  # how to get the other engine
+        assert command in line
+    expected = {
+        "en": ["Big: 3.0 of 24.0 GB in use, 42 % busy", "Part: 0.5 of 10.0 GB in use"],
+        "zh": ["Big：显存已用 3.0 / 24.0 GB，占用率 42%", "Part：显存已用 0.5 / 10.0 GB"],
+    }
+    assert gpus == expected[language]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_an_engine_that_cannot_run_says_why_and_hides_folders(language: Language) -> None:
+    problem = ModelMissingError("/srv/models lacks alpha.jpg; run ./run.sh models download")
+    status = EngineStatus(Choice("modelscope", "asked"), problem, ())
+    (line,) = engine_lines(status, Path("/srv/storage"), language)
+    assert "modelscope" in line
+    assert "models lacks alpha.jpg; run ./run.sh models download" in line
+    assert "/srv" not in line

@@ -75,6 +75,7 @@ function showResult(value) {
       return row;
     })
   );
+  part("why").textContent = value.why;
   for (const kind of ["warnings", "notes"]) {
     part(kind).replaceChildren(
       ...value[kind].map((text) => {
