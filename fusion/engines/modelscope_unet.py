@@ -37,8 +37,8 @@ _ALL = 1_000_000
 _OFFICIAL = Sight(target_px=_ALL, source_px=_ALL, margin=1.0)
 """Its crops are cut from the pictures' own pixels, however large the faces are."""
 
-_MEMORY_MB = {"float32": 2900, "bfloat16": 2400, "float16": 2400}
-"""The most that a process held while faces were fused on a CPU."""
+_MEMORY_MB = {"float32": 3600, "bfloat16": 3200, "float16": 3200}
+"""The most that a process held that fused a face on a CPU; most of it while the files are read."""
 
 Load = Callable[[Path, str, str, bool], Networks]
 

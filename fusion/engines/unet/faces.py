@@ -181,7 +181,11 @@ class Maker:
         persons: tuple[Sequence[FloatArray], Sequence[FloatArray], FloatArray],
         warnings: tuple[str, ...],
     ) -> tuple[FusionField, ...]:
-        """Args: persons: embeddings, mixed and own coefficients of each pair."""
+        """The faces in the studio's composite.
+
+        Args:
+            persons: Embeddings, mixed and own coefficients of each pair.
+        """
         boosts = [self._boost_of(pair, room, attempt.boost) for pair in self._pairs]
         crops = [
             alignment.smooth_crop(face.view.window, face.fusion.finer(each.n))

@@ -198,6 +198,7 @@ def restoration_input(
     out = np.zeros((RESTORED, RESTORED, 3), np.float32)
     back = inverted(face.restoration.matrix)
     inward = alignment.into_window(back, window)
+    into = alignment.into_window(np.eye(2, 3), window)
     frame = alignment.frame(window, picture)
     for part in Region(0, 0, RESTORED, RESTORED).blocks(_PART):
         box = reached(inward, part).intersect(frame)
@@ -207,7 +208,9 @@ def restoration_input(
         base = pixels.astype(np.float32) / _HIGHEST
         plane = alignment.out_of_window(window)
         for other in earlier:
-            base = other.over(base, plane, box)
+            place = reached(into, other.bounds(picture)).intersect(box)
+            if not place.is_empty:
+                base[place.within(box)] = other.over(base[place.within(box)], plane, place)
         first, _ = stages.first(base, plane, box)
         levels = alignment.sampled_part(first * _HIGHEST, back, part, window, box)
         out[part.within(Region(0, 0, RESTORED, RESTORED))] = levels / _HIGHEST
