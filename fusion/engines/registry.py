@@ -153,4 +153,4 @@ def _lack_of_gpu(settings: ModelScopeSettings) -> str:
         return error.message
     if place.device != "cpu":
         return ""
-    return machine.no_gpu or f"no GPU has enough free memory ({place.why})"
+    return machine.no_gpu or f"no GPU can be used ({place.why})"

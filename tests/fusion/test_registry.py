@@ -107,7 +107,8 @@ def test_auto_without_files(installed: None, folder: Path, monkeypatch: pytest.M
         ((), "cuda", "auto", NO_DRIVER),
         ((GPU,), "cpu", "auto", "modelscope.device in config.yaml is cpu"),
         ((GPU,), "cuda:3", "auto", "no device cuda:3"),
-        ((Gpu("Old", 16_000, 0, 0, (6, 1)),), "auto", "bfloat16", "does not compute in bfloat16"),
+        ((Gpu("Old", 16_000, 0, 0, (6, 1)),), "auto", "auto", "Old is too old for torch"),
+        ((Gpu("Old", 16_000, 0, 0, (6, 1)),), "cuda", "bfloat16", "does not compute in bfloat16"),
         ((Gpu("Full", 16_000, 15_000),), "auto", "auto", "Full has 1000 MB of free memory"),
     ],
 )
