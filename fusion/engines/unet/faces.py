@@ -16,11 +16,12 @@ from fusion.compositing.face_field import Remarks
 from fusion.compositing.form import width_of
 from fusion.engines.base import FaceView, Pair
 from fusion.engines.unet import alignment, boost, identity
+from fusion.engines.unet.aligned import Aligned
 from fusion.engines.unet.alignment import RESTORED, Alignment
 from fusion.engines.unet.composite import NetworkFace, studio_field
 from fusion.engines.unet.devices import Attempt, SingleCropError
 from fusion.engines.unet.identity import Mixture
-from fusion.engines.unet.official import Aligned, joined, official_fields
+from fusion.engines.unet.official import joined, official_fields
 from fusion.engines.unet.rooms import Boost, Enhance, Room, choose_boost, choose_enhance
 from fusion.engines.unet.similarity import Matrix
 from fusion.field import FusionField

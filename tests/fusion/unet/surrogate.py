@@ -24,9 +24,9 @@ from fusion.engines.base import Capabilities, Engine, FaceView, Pair, Sight
 from fusion.engines.mesh import MeshEngine
 from fusion.engines.modelscope_unet import ModelScopeEngine
 from fusion.engines.unet import alignment, boost
+from fusion.engines.unet.aligned import Aligned
 from fusion.engines.unet.alignment import CROP
 from fusion.engines.unet.devices import NO_DRIVER, Gpu, Machine
-from fusion.engines.unet.official import Aligned
 from fusion.field import Backdrop, FusionField
 from fusion.request import BOOSTS, Blend
 from preprocess.window import Window

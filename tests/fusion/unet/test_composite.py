@@ -13,9 +13,9 @@ from PIL import Image
 from common.types import FloatArray, Size
 from fusion.compositing.face_field import FaceField, Remarks
 from fusion.engines.unet import alignment
+from fusion.engines.unet.aligned import Aligned
 from fusion.engines.unet.alignment import Alignment
 from fusion.engines.unet.composite import NetworkFace, studio_field
-from fusion.engines.unet.official import Aligned
 from fusion.request import MODES, Blend, Network
 from preprocess import face_topology as topology
 from preprocess.window import Window

@@ -15,10 +15,11 @@ from fusion.compositing.face_field import FaceField
 from fusion.compositing.form import width_of
 from fusion.engines.base import FaceView, Pair
 from fusion.engines.unet import alignment
+from fusion.engines.unet.aligned import Aligned
 from fusion.engines.unet.devices import Attempt, Place
 from fusion.engines.unet.faces import Maker, Recogniser
 from fusion.engines.unet.identity import OFFICIAL_SHAPE, SHAPE, mixed_shape
-from fusion.engines.unet.official import Aligned, OfficialField
+from fusion.engines.unet.official import OfficialField
 from fusion.engines.unet.rooms import Room
 from fusion.field import FusionField
 from fusion.request import Blend, Network

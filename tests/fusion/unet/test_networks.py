@@ -263,12 +263,10 @@ def test_places_that_cannot_be_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def gpu() -> Iterator[Any]:
-    """A CUDA device that does not round to TensorFloat-32; without one, the test skips."""
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device is here")
+def gpu(cuda: str) -> Iterator[Any]:
+    """A CUDA device that does not round to TensorFloat-32."""
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        yield torch.device("cuda")
+        yield torch.device(cuda)
 
 
 @pytest.mark.gpu

@@ -22,7 +22,8 @@ from common.progress import Progress
 from common.types import Face, FloatArray, Region, Size
 from fusion.engines.base import FaceView
 from fusion.engines.unet import alignment, official
-from fusion.engines.unet.official import Aligned, OfficialField, official_fields, restoration_input
+from fusion.engines.unet.aligned import Aligned
+from fusion.engines.unet.official import OfficialField, official_fields, restoration_input
 from fusion.field import BLOCK, Backdrop
 from preprocess.window import Window
 from tests.fusion.pictures import Fusion
