@@ -1,21 +1,22 @@
 """The engine modelscope next to ModelScope's own class: the same pixels, in what time and memory?
 
 Usage: ./run.sh --full bench modelscope_parity [--faces FOLDER] [--model FOLDER] [--sizes PX ...]
-       [--pairs TARGET:SOURCE ...] [--quick] [--json FILE]
+       [--pairs TARGET:SOURCE ...] [--device cpu|cuda] [--quick] [--json FILE]
 
-Both sides compute on the CPU with the same weights, without looking for faces: the class gets the
-studio's landmarks. Without --model they are random (benchmarks/measuring/random_weights.py), which
-tells as much about equality and speed as real ones would, and nothing about beauty. Targets are
-scaled to each size (their longer side), sources to at most 2048 px. Ratio 1, composite official.
+Both sides compute on the same device with the same weights, without looking for faces: the class
+gets the studio's landmarks. Without --model they are random (benchmarks/measuring/
+random_weights.py), which tells as much about equality and speed as real ones would, and nothing
+about beauty. Targets are scaled to each size (their longer side), sources to at most 2048 px.
+Ratio 1, composite official.
 
 Of each size each side has a process of its own: official, the studio's engine in float32 and in
-bfloat16. They take turns pair by pair, after one fusion that does not count. "MB" is the
-most that such a process ever held (VmHWM): of the class with the decoded picture, which it needs;
-of the studio's with the parts that it keeps. Differences are in levels of 255 over the pixels
-that either side changed, the largest over all pairs; PSNR is bfloat16 against float32 over the
-faces' boxes, the lowest. Growth is from the smallest size to the largest. Eight faces are eight
-portraits in one picture, each replaced by another person, against one of them; the difference to
-each alone is that over the faces' boxes.
+bfloat16 (on a GPU float16). They take turns pair by pair, after one fusion that does not count.
+"MB" is the most that such a process ever held in main memory (VmHWM): of the class with the
+decoded picture, which it needs; of the studio's with the parts that it keeps. Differences are in
+levels of 255 over the pixels that either side changed, the largest over all pairs; PSNR is 16-bit
+numbers against float32 over the faces' boxes, the lowest. Growth is from the smallest size to the
+largest. Eight faces are eight portraits in one picture, each replaced by another person, against
+one of them; the difference to each alone is that over the faces' boxes.
 
 --quick: one pair in 512 and 1024 px, in processes that serve both sizes; its times mean nothing.
 """
@@ -34,7 +35,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measuring.parity import SIDES, Done, Job, Scene, Side, Stage, resized
+from benchmarks.measuring.parity import (
+    DEVICES,
+    SHORT,
+    Done,
+    Job,
+    Scene,
+    Side,
+    Stage,
+    resized,
+    sides_on,
+)
 from benchmarks.measuring.portraits import (
     Pair,
     add_faces_option,
@@ -79,23 +90,27 @@ def main() -> None:
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="files of the real model")
     parser.add_argument("--sizes", type=int, nargs="+", metavar="PX", help=f"default: {SIZES}")
     parser.add_argument("--quick", action="store_true", help="a small check of the pixels alone")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="default: cpu")
     add_json_option(parser)
     options = parser.parse_args()
     sizes = sorted(options.sizes or (QUICK if options.quick else SIZES))
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         stage = Stage(Studio(), scratch)
-        pairs = _pairs(stage, options.faces, options.pairs)[: 1 if options.quick else None]
-        model = options.model or _random_model(scratch / "model")
-        sides = _Sides(model, scratch, options.quick)
+        pairs = chosen_pairs(stage, options.faces, options.pairs)[: 1 if options.quick else None]
+        model = options.model or random_model(scratch / "model")
+        sides = _Sides(options.device, model, scratch, options.quick)
         figures = []
         for size in sizes:
             figures.append(measure_size(stage, sides, pairs, size))
             print(_costs_line(figures[-1]), file=sys.stderr)
-        report: dict[str, Any] = {"random_weights": options.model is None, "sizes": figures}
+        report: dict[str, Any] = {
+            "device": options.device,
+            "random_weights": options.model is None,
+            "sizes": figures,
+        }
         if len(figures) > 1 and not options.quick:
             report["growth"] = growth(figures[0], figures[-1])
-        if not options.quick:
             report["eight"] = eight_faces(stage, sides, pairs)
         sides.close()
     print_tables(report)
@@ -105,17 +120,21 @@ def main() -> None:
 class _Sides:
     """Processes of the sides: new ones for each size, or for all."""
 
-    def __init__(self, model: Path, scratch: Path, shared: bool) -> None:
+    def __init__(self, device: str, model: Path, scratch: Path, shared: bool) -> None:
+        self.names = sides_on(device)
+        self._device = device
         self._model = model
         self._scratch = scratch
         self._shared = shared
         self._running: dict[str, Side] = {}
 
     @contextmanager
-    def running(self, warm: Job, names: Sequence[str] = SIDES) -> Iterator[dict[str, Side]]:
-        """All sides or some, each after a fusion that does not count."""
+    def running(self, warm: Job, names: Sequence[str]) -> Iterator[dict[str, Side]]:
+        """Sides, each after a fusion that does not count."""
         if not self._running:
-            self._running = {name: Side(name, self._model, self._scratch) for name in names}
+            self._running = {
+                name: Side(name, self._device, self._model, self._scratch) for name in names
+            }
             if not self._shared:
                 for side in self._running.values():
                     side.do(warm)
@@ -135,22 +154,24 @@ def measure_size(stage: Stage, sides: _Sides, pairs: Sequence[Pair], size: int) 
     smallest = min(SIZES)
     warm = _job(stage, pairs[0], smallest, "warm")
     jobs = [_job(stage, pair, size, "out") for pair in pairs]
-    with sides.running(warm) as running:
+    with sides.running(warm, sides.names) as running:
         found = [_compared(stage, running, job) for job in jobs]
-    seconds = {side: statistics.median(one.done[side].seconds for one in found) for side in SIDES}
+    seconds = {
+        side: statistics.median(one.done[side].seconds for one in found) for side in sides.names
+    }
     figures: dict[str, Any] = {
         "size": size,
         "pairs": [str(pair) for pair in pairs],
         "max_diff": max(one.max_diff for one in found),
         "mean_diff": max(one.mean_diff for one in found),
         "share_differing": max(one.share for one in found),
-        "psnr_bf16": min(one.psnr for one in found),
+        f"psnr_{SHORT[sides.names[-1]]}": min(one.psnr for one in found),
         "seconds": seconds,
-        "peak_mb": {side: max(one.done[side].peak_mb for one in found) for side in SIDES},
+        "peak_mb": {side: max(one.done[side].peak_mb for one in found) for side in sides.names},
     }
-    for name, side in (("speedup_fp32", "float32"), ("speedup_bf16", "bfloat16")):
+    for side in sides.names[1:]:
         ratios = [one.done["official"].seconds / one.done[side].seconds for one in found]
-        figures[name] = statistics.median(ratios)
+        figures[f"speedup_{SHORT[side]}"] = statistics.median(ratios)
     return figures
 
 
@@ -158,9 +179,11 @@ def growth(small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
     """What the largest size costs more than the smallest, and that as a share of the class's."""
     found: dict[str, Any] = {"from": small["size"], "to": large["size"]}
     for name in ("seconds", "peak_mb"):
-        more = {side: large[name][side] - small[name][side] for side in SIDES}
+        more = {side: large[name][side] - small[name][side] for side in small[name]}
         found[name] = more
-        found[f"{name}_share"] = {side: more[side] / more["official"] for side in SIDES[1:]}
+        found[f"{name}_share"] = {
+            side: grown / more["official"] for side, grown in more.items() if side != "official"
+        }
     return found
 
 
@@ -169,7 +192,7 @@ def eight_faces(stage: Stage, sides: _Sides, pairs: Sequence[Pair]) -> dict[str,
     columns, rows = _GROUP
     people = list(dict.fromkeys(file for pair in pairs for file in (pair.target, pair.source)))
     cells = [people[index % len(people)] for index in range(columns * rows)]
-    scene = _group(stage, cells)
+    scene = group_of(stage, cells)
     order = sorted(range(len(cells)), key=lambda index: _cell_of(scene, index))
     # Each is replaced by the one who comes next in the list of people.
     given = {face: people[(cell + 1) % len(people)] for cell, face in enumerate(order)}
@@ -181,7 +204,7 @@ def eight_faces(stage: Stage, sides: _Sides, pairs: Sequence[Pair]) -> dict[str,
         for face in faces
     ]
     found: dict[str, Any] = {}
-    with sides.running(alone[0], SIDES[1:]) as running:
+    with sides.running(alone[0], sides.names[1:]) as running:
         for side, process in running.items():
             eights = [process.do(together) for _ in range(_REPEATS)]
             eight = eights[-1]
@@ -203,7 +226,7 @@ def eight_faces(stage: Stage, sides: _Sides, pairs: Sequence[Pair]) -> dict[str,
     return found
 
 
-def _group(stage: Stage, cells: Sequence[Path]) -> Scene:
+def group_of(stage: Stage, cells: Sequence[Path]) -> Scene:
     """A picture of eight portraits, each in a cell of its own."""
     images = []
     for file in cells:
@@ -228,7 +251,7 @@ def _cell_of(scene: Scene, index: int) -> tuple[int, int]:
     return (box.y + box.height // 2) // _CELL, (box.x + box.width // 2) // _CELL
 
 
-def _pairs(stage: Stage, folder: Path | None, texts: Sequence[str] | None) -> list[Pair]:
+def chosen_pairs(stage: Stage, folder: Path | None, texts: Sequence[str] | None) -> list[Pair]:
     """Those asked for, else each person's first picture with the next person's."""
     if folder is None:
         return [Pair(*demo_portraits(stage.scratch))]
@@ -238,7 +261,8 @@ def _pairs(stage: Stage, folder: Path | None, texts: Sequence[str] | None) -> li
     return [Pair(*two) for two in zip(people, people[1:] + people[:1], strict=True)][:_PAIRS]
 
 
-def _random_model(folder: Path) -> Path:
+def random_model(folder: Path) -> Path:
+    """The folder, with random weights in it."""
     from benchmarks.measuring.random_weights import make_model_folder  # brings torch
 
     make_model_folder(folder)
@@ -267,7 +291,7 @@ def _compared(stage: Stage, running: dict[str, Side], job: Job) -> Compared:
     face = scene.faces[0].box.clip(scene.size)
     ours = [
         np.asarray(fused[side][face.intersect(done[side].region).within(done[side].region)], float)
-        for side in SIDES[1:]
+        for side in list(running)[1:]
     ]
     psnr = 10 * np.log10(255**2 / max(float(np.square(ours[0] - ours[1]).mean()), 1e-9))
     return Compared(done, *apart, psnr=float(psnr))
@@ -305,37 +329,17 @@ def differences(
 
 def print_tables(report: dict[str, Any]) -> None:
     """What the figures say."""
-    titles = ("px", "pairs", "max diff", "mean diff", "differing %", "bf16 PSNR dB")
-    costs = ("official s", "fp32 s", "bf16 s", "fp32 x", "bf16 x", "MB", "fp32 MB", "bf16 MB")
-    print(
-        table(
-            (*titles, *costs),
-            [
-                (
-                    str(one["size"]),
-                    str(len(one["pairs"])),
-                    number(one["max_diff"], 0),
-                    number(one["mean_diff"], 4),
-                    number(100 * one["share_differing"]),
-                    number(one["psnr_bf16"], 1),
-                    *(number(one["seconds"][side]) for side in SIDES),
-                    number(one["speedup_fp32"]),
-                    number(one["speedup_bf16"]),
-                    *(number(one["peak_mb"][side], 0) for side in SIDES),
-                )
-                for one in report["sizes"]
-            ],
-        )
-    )
+    print(_sizes_table(report["sizes"], sides_on(report["device"])))
     if "growth" in report:
         grown = report["growth"]
         print(f"\ngrowth from {grown['from']} to {grown['to']} px")
         print(
             table(
                 ("side", "s", "% of official", "MB", "% of official"),
-                [_growth_row(grown, side) for side in SIDES],
+                [_growth_row(grown, side) for side in grown["seconds"]],
             )
         )
+    if "eight" in report:
         print("\neight faces in one picture")
         print(
             table(
@@ -352,6 +356,36 @@ def print_tables(report: dict[str, Any]) -> None:
                 ],
             )
         )
+
+
+def _sizes_table(sizes: Sequence[dict[str, Any]], sides: Sequence[str]) -> str:
+    ours = [SHORT[side] for side in sides[1:]]
+    half = ours[-1]
+    titles = ("px", "pairs", "max diff", "mean diff", "differing %", f"{half} PSNR dB")
+    costs = (
+        "official s",
+        *(f"{name} s" for name in ours),
+        *(f"{name} x" for name in ours),
+        "MB",
+        *(f"{name} MB" for name in ours),
+    )
+    return table(
+        (*titles, *costs),
+        [
+            (
+                str(one["size"]),
+                str(len(one["pairs"])),
+                number(one["max_diff"], 0),
+                number(one["mean_diff"], 4),
+                number(100 * one["share_differing"]),
+                number(one[f"psnr_{half}"], 1),
+                *(number(one["seconds"][side]) for side in sides),
+                *(number(one[f"speedup_{name}"]) for name in ours),
+                *(number(one["peak_mb"][side], 0) for side in sides),
+            )
+            for one in sizes
+        ],
+    )
 
 
 def _costs_line(figures: dict[str, Any]) -> str:

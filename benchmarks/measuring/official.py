@@ -1,7 +1,7 @@
 """ModelScope's own face fusion class, with the studio's face finder in place of its TensorFlow one.
 
-Everything else is the package's: the class `ImageFaceFusion` of modelscope 1.40 runs unchanged on
-the CPU, with the files of a model folder.
+Everything else is the package's: the class `ImageFaceFusion` of modelscope 1.40 runs unchanged,
+on a GPU if torch finds one and else on the CPU, with the files of a model folder.
 """
 
 from __future__ import annotations

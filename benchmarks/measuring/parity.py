@@ -17,8 +17,15 @@ from common.types import ByteArray, Face, Region, Size
 from preprocess.libvips import vips
 from preprocess.window import scaled_size
 
-SIDES = ("official", "float32", "bfloat16")
+_HALF = {"cpu": "bfloat16", "cuda": "float16"}
+DEVICES = tuple(_HALF)
+SHORT = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def sides_on(device: str) -> tuple[str, str, str]:
+    """The class, the engine in float32 and in the device's 16-bit numbers, in this order."""
+    return "official", "float32", _HALF[device]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +77,20 @@ class Side:
     """The process of one side, as the benchmark talks to it.
 
     Args:
-        side: One of `SIDES`.
+        side: One of `sides_on`.
+        device: One of `DEVICES`.
         model: Folder of the model's files.
         scratch: A folder for what torch keeps on disk.
     """
 
-    def __init__(self, side: str, model: Path, scratch: Path) -> None:
+    def __init__(self, side: str, device: str, model: Path, scratch: Path) -> None:
+        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch")}
+        if device == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""  # the class takes a GPU wherever there is one
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.measuring.parity_side", side, str(model)],
+            [sys.executable, "-m", "benchmarks.measuring.parity_side", side, device, str(model)],
             cwd=_ROOT,
-            env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(scratch / "torch")},
+            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,9 +1,10 @@
 """One side of the comparison with ModelScope's class, in a process of its own.
 
-Usage: python -m benchmarks.measuring.parity_side SIDE MODEL_FOLDER
+Usage: python -m benchmarks.measuring.parity_side SIDE DEVICE MODEL_FOLDER
 
-SIDE is official, float32 or bfloat16, the last two being the studio's engine with composite
-official. Reads jobs as lines of JSON from standard input and answers each with a line of JSON:
+SIDE is official, or the numbers in which the studio's engine computes, with composite official.
+DEVICE is cpu or cuda; the class takes a GPU wherever it sees one. Reads jobs as lines of JSON from
+standard input and answers each with a line of JSON:
 `seconds` from decoded pictures to fused pixels (the studio's side cuts its views in that time),
 the `region` of the picture that ``out`` (a .npy file, H x W x 3 uint8) covers, and `peak_mb`, the
 most memory that the process has held until then (VmHWM).
@@ -65,9 +66,9 @@ def _official(folder: Path) -> _Work:
     return work
 
 
-def _studio(folder: Path, dtype: str) -> _Work:
+def _studio(folder: Path, device: str, dtype: str) -> _Work:
     settings = Settings.model_validate(
-        {"modelscope": {"folder": folder, "device": "cpu", "dtype": dtype}}
+        {"modelscope": {"folder": folder, "device": device, "dtype": dtype}}
     )
     engine = create_engine("modelscope", settings)
 
@@ -143,7 +144,7 @@ def _serve(work: _Work, answer: Callable[[dict[str, Any]], None]) -> None:
 
 
 def main() -> None:
-    side, folder = sys.argv[1], Path(sys.argv[2])
+    side, device, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     warnings.filterwarnings("ignore", category=UserWarning, module=r"(torch|modelscope)\.")
     # Libraries print as well; the answers go where only they are.
     out, sys.stdout = sys.stdout, sys.stderr
@@ -152,7 +153,7 @@ def main() -> None:
         out.write(json.dumps(found) + "\n")
         out.flush()
 
-    _serve(_official(folder) if side == "official" else _studio(folder, side), answer)
+    _serve(_official(folder) if side == "official" else _studio(folder, device, side), answer)
 
 
 if __name__ == "__main__":

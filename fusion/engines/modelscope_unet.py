@@ -19,6 +19,7 @@ from fusion.engines.unet.devices import (
     Attempt,
     Machine,
     Place,
+    SingleCropError,
     choose_place,
     first_attempt,
     run_with_fallback,
@@ -116,7 +117,8 @@ class ModelScopeEngine:
             with self._holder(attempt.place).networks(progress) as networks:
                 return maker.fields(networks, attempt, room, tuple(warnings))
 
-        attempt = first_attempt(self._place, room.faces, boost, self._machine())
+        batch = min(room.faces, maker.most_crops(room))
+        attempt = first_attempt(self._place, batch, boost, self._machine())
         return run_with_fallback(attempt, work, warnings.append)
 
     def close(self) -> None:
@@ -138,11 +140,17 @@ class ModelScopeEngine:
         with self._lock:
             if key not in self._holders:
                 self._holders[key] = Holder(
-                    lambda: self._load(self._folder, *key, self._compiled),
+                    lambda: self._loaded(*key),
                     self._idle_s,
                     room.jobs if place == self._place else 1,
                 )
             return self._holders[key]
+
+    def _loaded(self, device: str, dtype: str) -> Networks:
+        try:
+            return self._load(self._folder, device, dtype, self._compiled)
+        except MemoryError as error:
+            raise SingleCropError from error
 
 
 def _load(folder: Path, device: str, dtype: str, compiled: bool) -> Networks:

@@ -18,6 +18,7 @@ from fusion.compositing.composition import Seen
 from fusion.compositing.face_field import FaceField, Remarks
 from fusion.compositing.form import Form
 from fusion.compositing.grid import FaceGrid
+from fusion.compositing.ground import Ground
 from fusion.compositing.moves import Moves
 from fusion.compositing.origin import Detail, Origin, Picture, Places
 from fusion.compositing.placing import Placed
@@ -81,9 +82,9 @@ def studio_field(pair: Pair, face: NetworkFace, blend: Blend, remarks: Remarks) 
     # The nodes show less than the pictures: the target tells how much less.
     scale = target.face.quality.sharpness / known if known > 0 else 1.0
     shown = sharpness(grid, form.landmarks, given) * scale
-    seen = Seen(
-        grid, form.landmarks, form.width, given, wanted, (shown, target.face.quality.sharpness)
-    )
+    place = (grid, form.landmarks, form.width)
+    ground = Ground.of(*place, wanted, target, blend.keep_glasses)
+    seen = Seen(*place, given, ground, (shown, target.face.quality.sharpness))
     origin = Origin(picture, grid, target.picture, detail)
     mixed = blend.at(face.opacity)
     return composition.compose(seen, origin, moves, holes, target, mixed, remarks)

@@ -257,7 +257,10 @@ def _gpu_dtype(dtype: str, name: str, capability: tuple[int, int] | None) -> tup
 
 
 class SingleCropError(MemoryError):
-    """One crop was too much for a network that takes one at a time: less at once is no help."""
+    """The networks themselves were too much, or one crop for a network that takes one at a time.
+
+    Less at once is no help.
+    """
 
 
 @dataclass(frozen=True, slots=True)

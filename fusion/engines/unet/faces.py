@@ -139,6 +139,14 @@ class Maker:
             return 1
         return max(self._boost_of(pair, room, 4).n for pair in self._pairs)
 
+    def most_crops(self, room: Room) -> int:
+        """How many crops a network gets in all, the one that gets most."""
+        fused = len(self._pairs)
+        if not self._official:
+            fused = sum(self._boost_of(pair, room, 4).n ** 2 for pair in self._pairs)
+        seen = {id(view.face) for pair in self._pairs for view in (pair.source, *pair.others)}
+        return max(fused, len(seen))
+
     def fields(
         self, networks: Networks, attempt: Attempt, room: Room, warnings: tuple[str, ...]
     ) -> tuple[FusionField, ...]:

@@ -90,6 +90,8 @@ class Holder(Generic[Held]):
                     threading.Thread(target=self._fill, args=(held,), name="loading").start()
                 yield _result(held, progress)
             finally:
+                # An error that the loading ended with knows this frame: no cycle.
+                del held
                 self._leave()
         finally:
             self._places.release()
@@ -125,6 +127,7 @@ class Holder(Generic[Held]):
                 if self._held is held:
                     self._held = None
             held.set_exception(error)
+            del held  # see `networks`
             return
         held.set_result(made)
 
@@ -170,4 +173,7 @@ def _result(held: Future[Held], progress: Progress | None) -> Held:
     while not wait([held], _LOOK_UP_S).done:
         if progress is not None:
             progress.check()
-    return held.result()
+    try:
+        return held.result()
+    finally:
+        del held  # see `Holder.networks`

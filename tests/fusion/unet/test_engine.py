@@ -261,8 +261,23 @@ def test_memory_that_runs_out_while_loading_counts_as_well(
 
     surrogate.load = load  # type: ignore[method-assign]
     field = using(fusion, engine_with(surrogate, tmp_path, GPU)).field(1.0, network=PLAIN)
-    assert "ran on cpu" in field.warnings[-1]
-    assert surrogate.loads[-1][0] == "cpu"
+    assert len(field.warnings) == 1  # to load them again would not help
+    assert "ran on cpu" in field.warnings[0]
+    assert [device for device, _, _ in surrogate.loads] == ["cuda:0", "cpu"]
+
+
+def test_no_batch_is_said_to_be_larger_than_there_are_crops(
+    fusion: Fusion, surrogate: Surrogate, tmp_path: Path
+) -> None:
+    surrogate.allowed = lambda device, count, n: device == "cpu"
+    mine = using(fusion, engine_with(surrogate, tmp_path, GPU))
+    (warning,) = mine.field(1.0, network=PLAIN).warnings
+    assert "ran on cpu" in warning
+    surrogate.allowed = lambda device, count, n: count <= 2
+    (first, second, third) = mine.field(1.0, network=Network(boost=4, enhance=0.0)).warnings
+    assert "16 crops at once" in first
+    assert "8 crops at once" in second
+    assert "batches of 2" in third
 
 
 # The field.

@@ -1,6 +1,8 @@
 """Networks are loaded once, kept while they are used, and let go afterwards."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -206,6 +208,28 @@ def test_a_load_that_times_out_is_a_failure_like_any_other() -> None:
 
     with pytest.raises(TimeoutError, match="the disk"), Holder(load, 600).networks():
         pytest.fail("nothing was loaded")
+
+
+def test_a_load_that_fails_leaves_nothing_behind() -> None:
+    """Else the half of the networks that did fit would stay on a GPU that is full already."""
+    parts: list[weakref.ref[Fake]] = []
+
+    def load() -> Fake:
+        part = Fake()
+        parts.append(weakref.ref(part))
+        raise MemoryError
+
+    gc.disable()
+    try:
+        holder = Holder(load, 60.0)
+        with pytest.raises(MemoryError), holder.networks():
+            pass
+        for thread in threading.enumerate():
+            if thread.name == "loading":
+                thread.join(WAIT_S)
+        assert [part() for part in parts] == [None]
+    finally:
+        gc.enable()
 
 
 def test_it_goes_after_the_idle_time_and_comes_back() -> None:

@@ -4,8 +4,10 @@ Each network is filled with slices of one pool of random numbers, which is quick
 draw them; spectral norms are iterated as training does, so that layers keep the signal's size.
 """
 
+import gc
 import math
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from fusion.engines.unet.nets.enhancing import Enhancer  # noqa: E402
 from fusion.engines.unet.nets.fusing import Fuser  # noqa: E402
 from fusion.engines.unet.nets.landmarks import JawModel  # noqa: E402
 from fusion.engines.unet.nets.layers import Place  # noqa: E402
-from fusion.engines.unet.nets.networks import Networks  # noqa: E402
+from fusion.engines.unet.nets.networks import Networks, _Parts  # noqa: E402
 from fusion.engines.unet.nets.recognition import Recogniser, Reconstruction  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -260,6 +262,44 @@ def test_places_that_cannot_be_are_refused(tmp_path: Path) -> None:
     write_mask(tmp_path / loading.MASK)
     with pytest.raises(ModelMissingError, match=r"CurricularFace_Backbone\.pth is not there"):
         Networks.load(tmp_path)
+
+
+class Layers:
+    """Stands for a network; can hang in a cycle."""
+
+    cycle: object = None
+
+    def __call__(self, pictures: Any, *_: Any) -> Any:
+        assert len(pictures) == 1
+        return pictures
+
+
+def networks_of(layers: Layers, compiled: bool = False) -> Networks:
+    parts = _Parts(layers, layers, layers, layers, jaw=None)  # type: ignore[arg-type]
+    return Networks(parts, EXACT, np.zeros((256, 256, 3), np.float32), compiled)
+
+
+def test_closing_frees_what_hangs_in_cycles() -> None:
+    layers = Layers()
+    layers.cycle = layers
+    there = weakref.ref(layers)
+    gc.disable()
+    try:
+        networks = networks_of(layers)
+        del layers
+        networks.close()
+        assert there() is None
+    finally:
+        gc.enable()
+    with pytest.raises(EngineUnavailableError, match="unloaded"):
+        networks.identities(np.zeros((1, 256, 256, 3), np.float32))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_crops_go_through_one_by_one(compiled: bool) -> None:
+    crops = np.random.default_rng(1).uniform(size=(3, 8, 8, 3)).astype(np.float32)
+    found = networks_of(Layers(), compiled).coefficients(crops)
+    assert np.array_equal(found, crops.transpose(0, 3, 1, 2))
 
 
 @pytest.fixture

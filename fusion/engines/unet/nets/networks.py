@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ class Networks:
 
     Methods may be called from several threads; one at a time computes. On the CPU pictures go
     through one by one, so that each is the same whatever it is computed with, and a batch needs
-    no more memory than one.
+    no more memory than one. Where the networks are compiled likewise: each size of a batch would
+    be compiled anew.
 
     mask: 256 x 256 x 3 in [0, 1], where the fused crop is opaque; channels as in the file
         read by OpenCV.
@@ -77,7 +79,7 @@ class Networks:
             device: "cpu", "cuda" or "cuda:1" and so on.
             dtype: "float32", "bfloat16" or (on a GPU) "float16"; of the layers that stand it.
             compiled: Whether torch.compile makes the networks over, at the first picture and in
-                minutes; with CUDA graphs on a GPU.
+                minutes.
 
         Raises:
             ModelMissingError: A file is absent, damaged or not the one expected.
@@ -95,7 +97,7 @@ class Networks:
                 enhance=Enhancer(loading.load_enhancing(folder), place),
                 jaw=JawModel(folder),
             )
-        return cls(_compiled(parts, place) if compiled else parts, place, mask, compiled)
+        return cls(_compiled(parts) if compiled else parts, place, mask, compiled)
 
     def identities(self, crops: FloatArray) -> FloatArray:
         """N x 512 of unit length, of aligned crops N x 256 x 256 x 3 RGB in [0, 1]."""
@@ -140,8 +142,13 @@ class Networks:
             self._parts = None
             if self._compiled:
                 torch.compiler.reset()  # what it has compiled holds weights and buffers
+            # Frames that hold layers hang in cycles: those of `load`, when torch's compiler was
+            # imported meanwhile, and those of work that failed.
+            gc.collect()
             return_free_blocks()
             if not self._place.on_cpu:
+                # Every thread that computed has one, inside of a block that may be far larger.
+                torch._C._cuda_clearCublasWorkspaces()
                 torch.cuda.empty_cache()
 
     @contextmanager
@@ -155,8 +162,8 @@ class Networks:
                 yield self._parts
 
     def _each(self, network: Callable[..., Tensor], *given: Tensor) -> Tensor:
-        """A batch through a network: at once on a GPU, one by one on the CPU."""
-        if not self._place.on_cpu:
+        """A batch through a network: at once on a GPU, else one by one."""
+        if not (self._place.on_cpu or self._compiled):
             return network(*given)
         singly = zip(*(torch.split(values, 1) for values in given), strict=True)
         return torch.cat([network(*one) for one in singly])
@@ -213,13 +220,13 @@ def _place(device: str, dtype: str, packed: bool) -> Place:
     return Place(found, _DTYPES[dtype], packed)
 
 
-def _compiled(parts: _Parts, place: Place) -> _Parts:
-    mode = "default" if place.on_cpu else "reduce-overhead"
+def _compiled(parts: _Parts) -> _Parts:
+    # Without CUDA graphs: torch ties them to one thread (its issue 123177).
     return _Parts(
-        recognise=torch.compile(parts.recognise, mode=mode),
-        reconstruct=torch.compile(parts.reconstruct, mode=mode),
-        fuse=torch.compile(parts.fuse, mode=mode),
-        enhance=torch.compile(parts.enhance, mode=mode),
+        recognise=torch.compile(parts.recognise, dynamic=False),
+        reconstruct=torch.compile(parts.reconstruct, dynamic=False),
+        fuse=torch.compile(parts.fuse, dynamic=False),
+        enhance=torch.compile(parts.enhance, dynamic=False),
         jaw=parts.jaw,
     )
 
