@@ -13,7 +13,7 @@ import threading
 from common.errors import SettingsError, StudioError
 from common.settings import Server, Settings, load_settings
 from preprocess.face_models import MODEL_FILES, model_directory, require_model
-from studio.page.quick_import import no_stub_writing
+from studio.page.quick_import import no_mcp, no_stub_writing
 from studio.service.storage import Storage
 
 
@@ -51,12 +51,17 @@ def serve(settings: Settings, storage: Storage, ended: threading.Event) -> int:
     """Put the page on the network and wait until ``ended`` is set."""
     prepare_environment(storage)
     # Gradio reads the environment when it is loaded, and errors above need not wait for it.
-    with no_stub_writing():
+    with no_stub_writing(), no_mcp():
         from studio.page.layout import build_page, launch_options
+    from studio.page.visits import Visits
     from studio.service.fusion_service import FusionService
+    from studio.service.timings import timings_file
 
     service = FusionService(settings, storage)
-    page = build_page(service)
+    service.estimates.remember_in(timings_file())
+    keep_s = settings.storage.keep_hours * 3600
+    visits = Visits(keep_s, left=lambda visit: service.live.forget(visit.key))
+    page = build_page(service, visits)
     try:
         page.launch(**launch_options(service))
     except OSError as error:  # taken since it was tried, or not an address of this machine
@@ -64,7 +69,9 @@ def serve(settings: Settings, storage: Storage, ended: threading.Event) -> int:
     print(f"http://{address(settings.server)}", flush=True)  # noqa: T201
     storage.start_sweeping()
     service.warm_up()
+    visits.watch()
     ended.wait()
+    visits.close()
     service.close()
     page.close(verbose=False)
     return 0

@@ -19,10 +19,12 @@ face models; later starts install nothing.
 Commands:
   (none)            serve the page, by default on http://127.0.0.1:7860
   fuse ...          fuse a source face into a target picture  (./run.sh fuse --help)
+  batch ...         fuse many photographs; can be interrupted (./run.sh batch --help)
   detect ...        list the faces of a picture               (./run.sh detect --help)
   models ...        download, verify or list the networks' files (./run.sh models --help)
   setup             only install; check the face models and fetch those that are not whole
   bench NAME ...    run benchmarks/NAME.py                    (./run.sh bench lists them)
+  screenshots       make the pictures of the page in docs/images anew; needs Chromium
   test [ARGUMENTS]  install everything, then check style, types, import rules and run the
                     tests; arguments go to pytest
 
@@ -306,7 +308,7 @@ case $COMMAND in
         prepare "$LEVEL"
         exec "$VENV/bin/python" "$ROOT/app.py" "$@"
         ;;
-    fuse | detect)
+    fuse | batch | detect)
         prepare "$LEVEL"
         launch studio.cli "$COMMAND" "$@"
         ;;
@@ -319,6 +321,10 @@ case $COMMAND in
         fetch_models
         ;;
     bench) run_benchmark "$@" ;;
+    screenshots)
+        prepare dev
+        launch tools.screenshots "$@"
+        ;;
     test) run_checks "$@" ;;
     *) die 2 "there is no command $COMMAND; ./run.sh --help lists what there is" ;;
 esac

@@ -31,6 +31,7 @@ class Server(Group):
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=1, le=65535)
     max_upload_mb: int = Field(512, ge=1)
+    mcp: bool = False
 
 
 class Limits(Group):
@@ -39,6 +40,7 @@ class Limits(Group):
     concurrent: int = Field(2, ge=1, le=3)
     queue: int = Field(16, ge=0)
     deadline_s: float = Field(120.0, gt=0)
+    batch_files: int = Field(500, ge=1, le=100_000)
 
 
 class DetectionSettings(Group):

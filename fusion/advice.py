@@ -28,10 +28,16 @@ def warnings_for(matches: Sequence[Match], output_scale: float) -> tuple[str, ..
         face = f"the source's face in {match.path}" if several else "the source's face"
         which = f" (the face at {target.box.x}, {target.box.y})" if len(matches) > 1 else ""
         if source.quality.sharpness < BLURRED:
-            found[f"{face} is blurred, so the result is soft"] = None
+            found[
+                f"{face} is blurred, so the result is soft; a sharper picture would give more "
+                "detail"
+            ] = None
         inside = source.box.intersect(Region.whole(match.picture)).pixels
         if inside < _CUT * source.box.pixels:
-            found[f"the frame cuts {face}; what it hides stays the target's"] = None
+            found[
+                f"the frame cuts {face}; what it hides stays the target's, so use a picture that "
+                "shows the whole face"
+            ] = None
         if shown > _ENLARGED * source.quality.size:
             found[
                 f"{face} is {source.quality.size:.0f} px and is shown at {shown:.0f} "

@@ -43,7 +43,7 @@ def needs_faces(finish: Finish) -> bool:
 
 
 def finishing_layers(
-    finish: Finish, faces: Sequence[FinishedFace], target: Size
+    finish: Finish, faces: Sequence[FinishedFace], target: Size, output: Size
 ) -> tuple[Layer, ...]:
     """The layers of a finish, to be laid over the fused picture in this order.
 
@@ -54,6 +54,7 @@ def finishing_layers(
         finish: At 0 each of its values adds no layer.
         faces: All that are fused.
         target: Size of the target picture.
+        output: Size of the picture that the finish is meant for.
     """
     places = [_Place(faces, index, target) for index in range(len(faces))]
     layers: list[Layer] = []
@@ -61,7 +62,7 @@ def finishing_layers(
         layers += [SkinSmoothing(place, finish.smooth) for place in places]
     scopes: Sequence[_Place | None] = places if finish.scope == "face" else [None]
     if finish.sharpen:
-        layers += [Sharpening(scope, finish.sharpen, target) for scope in scopes]
+        layers += [Sharpening(scope, finish.sharpen, target, output) for scope in scopes]
     curves = tone.Tone(finish.brightness, finish.contrast, finish.saturation)
     if not curves.is_neutral:
         layers += [Toning(scope, curves) for scope in scopes]
@@ -163,12 +164,15 @@ class Sharpening:
         scope: The face that is sharpened; None for the whole picture.
         strength: 0-1.
         target: Size of the target picture; enlarging it makes the radius larger.
+        output: Size of the picture that is sharpened; one rendered smaller shows what is left of
+            it there.
     """
 
-    def __init__(self, scope: _Place | None, strength: float, target: Size) -> None:
+    def __init__(self, scope: _Place | None, strength: float, target: Size, output: Size) -> None:
         self._scope = scope
         self._amount = np.float32(strength * _SHARPEN_AMOUNT)
-        self._target = target
+        self._output = output
+        self._own_sigma = _SHARPEN_SIGMA * max(1.0, _scale(target, output))
 
     def bounds(self, at: Size) -> Region:
         return Region.whole(at) if self._scope is None else self._scope.bounds(at)
@@ -196,14 +200,13 @@ class Sharpening:
         return np.clip(out, 0.0, 1.0, out=out)
 
     def _sigma(self, at: Size) -> float:
-        return _SHARPEN_SIGMA * max(1.0, _scale(self._target, at))
+        return self._own_sigma * _scale(self._output, at)
 
     def _gain(self, values: FloatArray, at: Size) -> FloatArray:
         """What is added to each pixel of a block, of the pixels around it as well."""
         reach = self.reach(at)
         luma = tone.luma(values)
-        side = 2 * reach + 1
-        soft = cv2.GaussianBlur(luma, (side, side), self._sigma(at))
+        soft = _blurred(luma, self._sigma(at), reach)
         inner = np.s_[reach : reach + BLOCK, reach : reach + BLOCK]
         fine = np.asarray(luma[inner] - soft[inner], np.float32)
         square = fine * fine
@@ -240,6 +243,19 @@ class Toning:
             if weight.any():
                 tile += weight * (self._curves.applied(tile) - tile)
         return np.clip(out, 0.0, 1.0, out=out)
+
+
+def _blurred(values: FloatArray, sigma: float, reach: int) -> FloatArray:
+    """H x W, blurred by a Gaussian cut off at ``reach``.
+
+    Samples of one that is narrower than an output's would have too small a variance: a preview
+    would show nothing of what reducing the output leaves. Three taps have the right one.
+    """
+    if sigma < _SHARPEN_SIGMA:
+        side = sigma * sigma / 2
+        taps = np.array([side, 1 - 2 * side, side], np.float32)
+        return np.asarray(cv2.sepFilter2D(values, -1, taps, taps), np.float32)
+    return np.asarray(cv2.GaussianBlur(values, (2 * reach + 1,) * 2, sigma), np.float32)
 
 
 def _scale(target: Size, at: Size) -> float:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,67 +17,41 @@ from common.errors import MemoryLimitError, NoFaceError
 from common.progress import Progress
 from common.settings import MAX_MEMORY_RANGE, Settings
 from common.types import Face
-from fusion.advice import warnings_for
-from fusion.engines.base import Engine, Pair, Sight
+from fusion.engines.base import Engine
 from fusion.field import FusionField, Layer
-from fusion.finishing import FinishedFace, finishing_layers, needs_faces
 from fusion.memory import (
     Budget,
     peak_rss_mb,
     return_large_blocks,
 )
-from fusion.pairing import (
-    Match,
-    View,
-    choose_matches,
-    faces_in_front,
-    laying_order,
-    notes_on_views,
+from fusion.pairing import View, laying_order
+from fusion.planning import (
+    Looked,
+    Plan,
+    finish_of,
+    needs_fields,
+    once,
+    pairs_of,
+    plan_fusion,
+    prepared,
+    remarks_on,
 )
 from fusion.rendering import changing, memory_errors, render
 from fusion.request import (
-    Blend,
     Detection,
     FusionRequest,
     FusionResult,
     Output,
     face_report,
 )
-from fusion.views import source_view, surroundings, target_view
-from preprocess.auto_resolution import choose_resolution
 from preprocess.delivery import Delivered, Job, Wishes, plan_delivery
 from preprocess.face_models import model_directory
 from preprocess.faces import FaceFinder
-from preprocess.frame import Frame, plan_frame
 from preprocess.image_file import ImageFile, check_output, output_format
 from preprocess.libvips import return_free_blocks
 from preprocess.resolution import AUTO, output_size
 
-_RECOGNISED_PX = 300  # across a face: more tells nobody who it is
 _STAGES = ("total", "read", "detect", "prepare", "render", "write")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
-    """What is decided before any pixel of a face is read at full size.
-
-    faces: all of the target, the largest first. sources: the pictures of the request; only those
-    that are used hold pixels. views: their faces. matches: in the order asked for.
-    """
-
-    target: ImageFile
-    faces: tuple[Face, ...]
-    sources: tuple[ImageFile, ...]
-    views: tuple[View, ...]
-    matches: tuple[Match, ...]
-    frame: Frame
-    budget: Budget
-    notes: tuple[str, ...]
-
-    @property
-    def scale(self) -> float:
-        """Output pixels per target pixel."""
-        return self.frame.at.longer / self.target.size.longer
 
 
 class Pipeline:
@@ -94,18 +67,24 @@ class Pipeline:
         self._max_megapixels = max_megapixels
 
     def detect(
-        self, path: Path, detection: Detection, progress: Progress
+        self, path: Path, detection: Detection, progress: Progress, *, shown: bool = False
     ) -> tuple[ImageFile, tuple[Face, ...]]:
         """The picture and all its faces, largest first; perhaps none.
+
+        Args:
+            shown: Whether the picture will be shown as well: then it stays in memory as it was
+                decoded, if it is not too large (`ImageFile.decoded`).
 
         Raises:
             InputError: The file cannot be used as a picture.
             ModelMissingError: A face model is absent or broken.
             StoppedError: ``progress`` ended the work.
         """
-        with _memory_errors(), _whole(progress):
+        with memory_limits(), _whole(progress):
             with progress.stage("read"):
                 image = ImageFile.open(path, max_megapixels=self._max_megapixels)
+                if shown:
+                    image = image.decoded(progress)
             with progress.stage("detect"):
                 _, faces = self._find(image, detection, progress)
         return image, faces
@@ -122,22 +101,22 @@ class Pipeline:
         """
         engine.capabilities.check(request.blend)
         _check_room(request, engine)
-        with _memory_errors(), _whole(progress):
-            plan = self._plan(request, progress)
+        budget = Budget.of(request.max_memory_mb)
+        with memory_limits(), _whole(progress):
+            plan = self._plan(request, budget, progress)
             order = laying_order(plan.matches)
             fields: tuple[FusionField, ...] = ()
-            if request.blend.ratio > 0 or needs_faces(request.finish):
-                fields = _prepare(plan, order, engine, request.blend, progress)
+            if needs_fields(request.blend, request.finish):
+                with progress.stage("read"):
+                    pairs = pairs_of(plan, order, engine, request.blend, plan.scale, progress)
+                with progress.stage("prepare"):
+                    fields = prepared(engine, pairs, request.blend, progress)
             if engine.capabilities.memory_mb:  # what it holds by now is not the pictures'
-                plan = replace(plan, budget=Budget.of(request.max_memory_mb))
-            shown = [
-                FinishedFace(field, surroundings(match.target))
-                for field, match in zip(fields, order, strict=False)
-            ]
-            layers = [*fields, *finishing_layers(request.finish, shown, plan.target.size)]
-            delivered = _deliver(plan, request.output, layers, progress)
+                budget = Budget.of(request.max_memory_mb)
+            layers = [*fields, *finish_of(plan, order, fields, request.finish)]
+            delivered = _deliver(plan, request.output, layers, budget, progress)
+        remarks = remarks_on(plan, fields)
         used = {match.target.index for match in plan.matches}
-        read = (plan.target, *(plan.sources[match.view] for match in plan.matches))
         return FusionResult(
             request=request,
             size=plan.frame.size,
@@ -145,58 +124,63 @@ class Pipeline:
             engine=engine.capabilities.name,
             device=engine.capabilities.device,
             engine_reason=engine.capabilities.why,
-            faces=tuple((face, face.index in used) for face in plan.faces),
+            faces=tuple((face, face.index in used) for face in plan.looked.faces),
             seconds={name: progress.seconds.get(name, 0.0) for name in _STAGES},
             peak_rss_mb=peak_rss_mb() + delivered.extra_mb,
             written=delivered.written,
-            notes=_once(plan.notes, *(field.notes for field in reversed(fields)), delivered.notes),
-            warnings=_once(
-                *(image.header.warnings for image in read),
-                warnings_for(plan.matches, plan.scale),
-                *(field.warnings for field in reversed(fields)),
-                delivered.warnings,
-            ),
+            notes=once(remarks.notes, delivered.notes),
+            warnings=once(remarks.warnings, delivered.warnings),
         )
 
-    def _plan(self, request: FusionRequest, progress: Progress) -> _Plan:
-        budget = Budget.of(request.max_memory_mb)
+    def look(self, request: FusionRequest, progress: Progress) -> Looked:
+        """The pictures of a request and their faces, as `run` finds them.
+
+        Raises:
+            InputError: A file cannot be used as a picture.
+            NoFaceError: A picture shows no face; the message says which.
+            ModelMissingError: A face model is absent or broken.
+            StoppedError: ``progress`` ended the work.
+            MemoryLimitError: Memory ran out.
+        """
+        with memory_limits():
+            with progress.stage("read"):
+                target, *sources = self._open(request, Budget.of(request.max_memory_mb))
+            with progress.stage("detect"):
+                return self._look(target, sources, request.detection, progress)
+
+    def decide(self, looked: Looked, request: FusionRequest) -> Plan:
+        """What `run` decides of a request about those pictures.
+
+        Raises:
+            OptionError: A face is named that there is not, or the size cannot be made.
+            ImageSizeError: The output would be too large.
+        """
+        spare = Budget.of(request.max_memory_mb).spare_mb()
+        return plan_fusion(looked, request, spare, self._max_megapixels)
+
+    def _plan(self, request: FusionRequest, budget: Budget, progress: Progress) -> Plan:
         output, limit = request.output, self._max_megapixels
         with progress.stage("read"):
-            target, *sources = (
-                ImageFile.open(path, max_megapixels=limit)
-                for path in (request.target, *request.sources)
-            )
-            for image in (target, *sources):
-                _check_decoder(image, budget)
-            resolution = output.resolution
+            target, *sources = self._open(request, budget)
             known = None
-            if resolution != AUTO:
-                known = output_size(target.size, resolution, limit, output.fit)
+            if output.resolution != AUTO:
+                known = output_size(target.size, output.resolution, limit, output.fit)
             check_output(output.path, known)
         with progress.stage("detect"):
-            target, faces, sources, views = self._look(target, sources, request.detection, progress)
-        matches = choose_matches(request.faces, faces, views)
-        notes = notes_on_views(matches, views)
-        if resolution == AUTO:
-            sizes = [(match.target.quality.size, match.source.quality.size) for match in matches]
-            choice = choose_resolution(target.size, sizes, budget.spare_mb(), limit, output.fit)
-            resolution, notes = choice.resolution, (choice.reason, *notes)
-        boxes = [match.target.box for match in matches]
-        frame = plan_frame(target.size, resolution, output.fit, boxes, limit)
-        check_output(output.path, frame.size)
-        return _Plan(
-            target=target.keeping_only(boxes),
-            faces=faces,
-            sources=tuple(
-                source.keeping_only([match.source.box for match in matches if match.view == index])
-                for index, source in enumerate(sources)
-            ),
-            views=tuple(views),
-            matches=matches,
-            frame=frame,
-            budget=budget,
-            notes=notes,
-        )
+            looked = self._look(target, sources, request.detection, progress)
+        plan = plan_fusion(looked, request, budget.spare_mb(), limit)
+        check_output(output.path, plan.frame.size)
+        return plan
+
+    def _open(self, request: FusionRequest, budget: Budget) -> list[ImageFile]:
+        """The target and the sources."""
+        images = [
+            ImageFile.open(path, max_megapixels=self._max_megapixels)
+            for path in (request.target, *request.sources)
+        ]
+        for image in images:
+            _check_decoder(image, budget)
+        return images
 
     def _look(
         self,
@@ -204,7 +188,7 @@ class Pipeline:
         sources: list[ImageFile],
         detection: Detection,
         progress: Progress,
-    ) -> tuple[ImageFile, tuple[Face, ...], list[ImageFile], list[View]]:
+    ) -> Looked:
         """Find the faces of all pictures; see `_find_some`.
 
         A source keeps pixels in memory if it is the only one: which of several will be used is
@@ -225,7 +209,8 @@ class Pipeline:
             finally:
                 for one in looking.values():
                     one.cancel()
-        return target, faces, [image for image, _ in found], [view for _, view in found]
+        images, views = zip(*found, strict=True)
+        return Looked(target, faces, images, views)
 
     def _find_some(
         self, image: ImageFile, role: str, detection: Detection, progress: Progress
@@ -249,40 +234,6 @@ class Pipeline:
         return self._finder.find(image, detection.threshold, detection.min_face, progress)
 
 
-def _prepare(
-    plan: _Plan, matches: Sequence[Match], engine: Engine, blend: Blend, progress: Progress
-) -> tuple[FusionField, ...]:
-    """Show all faces to the engine."""
-    sight = engine.sight(blend)
-    with progress.stage("read"):
-        pairs = [_pair(plan, match, sight, engine.capabilities.all_views) for match in matches]
-    with progress.stage("prepare"):
-        return engine.prepare(pairs, blend, progress)
-
-
-def _pair(plan: _Plan, match: Match, sight: Sight, all_views: bool) -> Pair:
-    """Both faces of a match as an engine sees them.
-
-    Args:
-        all_views: Whether the person's other pictures are shown as well.
-    """
-    shown = match.target.quality.size * plan.scale
-    front = faces_in_front(match.target, plan.faces)
-    others = []
-    if all_views and match.suited:
-        others = [
-            source_view(image, view.faces[0], plan.target, _RECOGNISED_PX, sight)
-            for index, (image, view) in enumerate(zip(plan.sources, plan.views, strict=True))
-            if index != match.view
-        ]
-    return Pair(
-        source=source_view(plan.sources[match.view], match.source, plan.target, shown, sight),
-        target=target_view(plan.target, match.target, sight, front),
-        shown=shown,
-        others=tuple(others),
-    )
-
-
 def _check_room(request: FusionRequest, engine: Engine) -> None:
     """Refuse a limit that the engine alone does not fit.
 
@@ -296,11 +247,6 @@ def _check_room(request: FusionRequest, engine: Engine) -> None:
             f"pictures, and {allowed} MB may be used; set max-memory-mb to at least "
             f"{capabilities.memory_mb + MAX_MEMORY_RANGE[0]}, or use engine mesh"
         )
-
-
-def _once(*groups: Sequence[str]) -> tuple[str, ...]:
-    """All sentences in order, none of them twice."""
-    return tuple(dict.fromkeys(sentence for group in groups for sentence in group))
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -347,18 +293,20 @@ def _check_decoder(image: ImageFile, budget: Budget) -> None:
         )
 
 
-def _deliver(plan: _Plan, output: Output, layers: Sequence[Layer], progress: Progress) -> Delivered:
+def _deliver(
+    plan: Plan, output: Output, layers: Sequence[Layer], budget: Budget, progress: Progress
+) -> Delivered:
     """Render and write."""
     at, window = plan.frame.at, plan.frame.window.clip(plan.frame.at)
     regions = changing(layers, at, window)
     turn = plan.target.header.orientation
     job = Job(plan.target, plan.frame, tuple(turn.stored_region(part, at) for part in regions))
-    wishes = Wishes(output.path, output.quality, output.graft)
+    wishes = Wishes(output.path, output.quality, output.graft, output.metadata == "remove")
     with ExitStack() as stack:
-        delivery = stack.enter_context(plan_delivery(job, wishes, plan.budget.spare_mb()))
+        delivery = stack.enter_context(plan_delivery(job, wishes, budget.spare_mb()))
         with progress.stage("read"):
             base = stack.enter_context(plan.target.rendition(at, progress))
-        budget = Budget(plan.budget.total_mb - delivery.held_mb)
+        budget = Budget(budget.total_mb - delivery.held_mb)
         patches = render(base, layers, regions, budget, progress)
         return_free_blocks()
         with progress.stage("write"):
@@ -366,7 +314,7 @@ def _deliver(plan: _Plan, output: Output, layers: Sequence[Layer], progress: Pro
 
 
 @contextmanager
-def _memory_errors() -> Iterator[None]:
+def memory_limits() -> Iterator[None]:
     """Memory that runs out in Python or OpenCV becomes a `MemoryLimitError`."""
     try:
         with memory_errors():

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,6 +38,11 @@ _FEWEST_BLOCKS = 16  # for each layer: with less, each composes anew what those 
 _MOST_BLOCKS = 192 * _MIB
 _NARROWEST_BAND = 4 * BLOCK
 _MARGIN_ROWS = 2  # rows of a strip for each row of its margin: those are rendered more than once
+
+
+def workers_here() -> int:
+    """How many tiles are rendered at once."""
+    return min(_THREADS, os.cpu_count() or 1)
 
 
 def changing(layers: Sequence[Layer], at: Size, window: Region) -> tuple[Region, ...]:
@@ -99,7 +105,7 @@ class _Painter:
         self._total = total
         self._done = 0
         self._spare = int(budget.spare_mb() * _MIB)
-        workers = min(_THREADS, os.cpu_count() or 1)
+        workers = workers_here()
         # What the lowest layer looks at is read as it is stored; only others need it composed.
         seen = _total_reach(layers[1:], base.size, Region.whole(base.size))
         side = _tile_side(int(self._spare * _TILE_SHARE / workers), seen)
@@ -154,7 +160,9 @@ class _Painter:
         margin = self._margin(region)
         width = self._base.stored_region(region.grow(margin).clip(self._base.size)).width
         rows = int(self._affordable / (width * self._pixel_bytes)) - 2 * margin
-        strips = self._base.strips(region, max(rows // BLOCK * BLOCK, BLOCK), margin)
+        strips = self._base.strips(
+            region, max(rows // BLOCK * BLOCK, BLOCK), margin, self._progress
+        )
         while True:
             with self._progress.stage("read"):
                 strip = next(strips, None)
@@ -163,21 +171,21 @@ class _Painter:
             with self._progress.stage("render"):
                 self._fuse(strip)
                 pixels = strip.stored()
+            self._progress.check()
             changes.note(strip, pixels)
+            self._progress.check()
             yield pixels
 
     def _fuse(self, strip: Strip) -> None:
         """Fuse one strip in place."""
         at = self._base.size
         kept = int(min(self._spare * _BLOCK_SHARE, _MOST_BLOCKS))
-        stack = _Stack(self._layers, at, strip, kept)
-        highest = np.float32(np.iinfo(strip.pixels.dtype).max)
+        stack = Stack(self._layers, at, Backdrop(strip.under, strip.around), strip.region, kept)
 
         def work(tile: Region) -> None:
             with memory_errors():
                 values = stack.composed(tile)
-            numbers = np.rint(np.clip(values, 0.0, 1.0) * highest)
-            strip.pixels[tile.within(strip.region)] = numbers.astype(strip.pixels.dtype)
+            strip.pixels[tile.within(strip.region)] = numbers_of(values, strip.pixels.dtype)
 
         def is_empty(tile: Region) -> bool:
             return all(layer.bounds(at).intersect(tile).is_empty for layer in self._layers)
@@ -194,8 +202,15 @@ class _Painter:
         self._done = after
 
 
-class _Stack:
-    """Layers one over the other over a strip; safe to ask from several threads.
+def numbers_of(values: FloatArray, dtype: np.dtype[Any]) -> PixelArray:
+    """Values in [0, 1] as the whole numbers of a picture, uint8 or uint16."""
+    highest = np.float32(np.iinfo(dtype).max)
+    numbers: PixelArray = np.rint(np.clip(values, 0.0, 1.0) * highest).astype(dtype)
+    return numbers
+
+
+class Stack:
+    """Layers one over the other over a part of a picture; safe to ask from several threads.
 
     What a layer looks at around its own pixels is composed of whole blocks, and each of those
     only once while there is room: neighbouring tiles look at the same ones.
@@ -203,15 +218,18 @@ class _Stack:
     Args:
         layers: From the lowest.
         at: Size of the output picture.
-        strip: What lies under them all, with the margin that they need.
+        base: What lies under them all, with the margin that they need around the region.
+        region: The part.
         room: Bytes that blocks may take, but for a few of each layer.
     """
 
-    def __init__(self, layers: Sequence[Layer], at: Size, strip: Strip, room: int) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], at: Size, base: Backdrop, region: Region, room: int
+    ) -> None:
         self._at = at
         self._layers = layers
         self._bounds = [layer.bounds(at) for layer in layers]
-        self._base = Backdrop(strip.under, strip.around)
+        self._base = base
         # Larger blocks where each needs far more than itself to be composed.
         far = any(layer.reach(at) > BLOCK // 2 for layer in layers[1:])
         self._side = 2 * BLOCK if far else BLOCK
@@ -220,7 +238,7 @@ class _Stack:
         self._blocks: OrderedDict[tuple[int, Region], Future[FloatArray]] = OrderedDict()
         self._lock = threading.Lock()
         # How far each number of layers can be composed: as far as those above it look.
-        self._within = [strip.region] * (len(layers) + 1)
+        self._within = [region] * (len(layers) + 1)
         for count in range(len(layers), 0, -1):
             above, bound = self._within[count], self._bounds[count - 1]
             grown = above.intersect(bound)
@@ -229,7 +247,7 @@ class _Stack:
             self._within[count - 1] = above if grown.is_empty else grown
 
     def composed(self, region: Region) -> FloatArray:
-        """The pixels of a part of the strip with all layers on it, H x W x 3 in [0, 1]."""
+        """The pixels of a part of the region with all layers on it, H x W x 3 in [0, 1]."""
         return self._composed(len(self._layers), region)
 
     def _composed(self, count: int, region: Region) -> FloatArray:
@@ -327,7 +345,9 @@ class _Changes:
         self.box = Region(stored.x, stored.y, 0, 0)
 
     def note(self, strip: Strip, pixels: PixelArray) -> None:
-        changed = (pixels != strip.original).any(axis=2)
+        changed = pixels[..., 0] != strip.original[..., 0]
+        for channel in range(1, pixels.shape[2]):  # four times as fast as numpy's any()
+            changed |= pixels[..., channel] != strip.original[..., channel]
         rows, columns = (_extent(changed.any(axis=axis)) for axis in (1, 0))
         if rows is None or columns is None:
             return

@@ -20,6 +20,8 @@ BOOSTS = (1, 2, 4)
 SCOPES = ("image", "face")
 GRAFTS = ("auto", "always", "never")
 """auto: where it is possible and its memory fits; always: an error where it is not."""
+METADATA = ("keep", "remove")
+"""Whether EXIF, XMP and IPTC of the target come along; profile and DPI always do."""
 
 
 def check_choice(name: str, value: str, accepted: tuple[str, ...]) -> None:
@@ -199,9 +201,11 @@ class Output:
     fit: str = "keep"
     quality: int | None = None
     graft: str = "auto"
+    metadata: str = "keep"
 
     def __post_init__(self) -> None:
         check_choice("fit", self.fit, FITS)
+        check_choice("metadata", self.metadata, METADATA)
         check_choice("jpeg-graft", self.graft, GRAFTS)
         if self.quality is not None:
             check_range("quality", self.quality, 1, 100)
@@ -244,7 +248,8 @@ class FusionResult:
     """What was done; ``as_dict`` is the command line's JSON line.
 
     engine_reason: why that engine, and how to get the other. written: how the file came about:
-    'copied' byte for byte, 'grafted' (only the JPEG blocks under the faces are new) or 'encoded'.
+    'copied' byte for byte, 'stripped' (copied without its metadata), 'grafted' (only the JPEG
+    blocks under the faces are new) or 'encoded'.
     notes: what was decided on the person's behalf, and why; warnings: what may disappoint.
     """
 

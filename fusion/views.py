@@ -6,6 +6,7 @@ from functools import reduce
 
 import numpy as np
 
+from common.progress import Progress
 from common.types import Face, FloatArray, Region
 from fusion.engines.base import FaceView, Sight
 from preprocess.image_file import ImageFile
@@ -25,23 +26,30 @@ def surroundings(face: Face, margin: float = _MARGIN) -> Region:
 
 
 def target_view(
-    image: ImageFile, face: Face, sight: Sight, in_front: tuple[FloatArray, ...] = ()
+    image: ImageFile,
+    face: Face,
+    sight: Sight,
+    in_front: tuple[FloatArray, ...] = (),
+    progress: Progress | None = None,
 ) -> FaceView:
     """A target's face as an engine wants to see it, and parts of it close by.
 
     Args:
         in_front: Landmarks of faces that may cover it; see `FaceView`.
+        progress: Checked meanwhile.
 
     Raises:
         UnreadableImageError: The pixel data are damaged.
         MemoryLimitError: Memory ran out.
     """
     region = surroundings(face, sight.margin)
-    window = image.view(region, min(1.0, sight.target_px / face.quality.size))
-    return FaceView(face, window, image.size, in_front, close_parts(image, face))
+    window = image.view(region, min(1.0, sight.target_px / face.quality.size), progress)
+    return FaceView(face, window, image.size, in_front, close_parts(image, face, progress))
 
 
-def close_parts(image: ImageFile, face: Face) -> tuple[Window, ...]:
+def close_parts(
+    image: ImageFile, face: Face, progress: Progress | None = None
+) -> tuple[Window, ...]:
     """Squares of a face's skin at the picture's own resolution, those that lie inside it.
 
     Free where the face is in memory; else one pass of the decoder.
@@ -58,9 +66,9 @@ def close_parts(image: ImageFile, face: Face) -> tuple[Window, ...]:
         return ()
     whole = reduce(Region.union, parts)
     if whole.pixels > _AT_ONCE:  # too large to be in memory
-        image = image.keeping(parts, 1.0)
+        image = image.keeping(parts, 1.0, progress)
         return tuple(image.view(part, 1.0) for part in parts)
-    around = image.view(whole, 1.0).pixels
+    around = image.view(whole, 1.0, progress).pixels
     return tuple(
         Window.of(np.array(around[part.within(whole)]), part, image.size, image.size)
         for part in parts
@@ -68,17 +76,23 @@ def close_parts(image: ImageFile, face: Face) -> tuple[Window, ...]:
 
 
 def source_view(
-    image: ImageFile, face: Face, target: ImageFile, shown: float, sight: Sight
+    image: ImageFile,
+    face: Face,
+    target: ImageFile,
+    shown: float,
+    sight: Sight,
+    progress: Progress | None = None,
 ) -> FaceView:
     """A source's face as fine as the output shows it or finer, in the target's numbers.
 
     Args:
         shown: Size of the target's face in the output, px (`FaceQuality.size`).
+        progress: Checked meanwhile.
 
     Raises:
         UnreadableImageError: The pixel data are damaged.
         MemoryLimitError: Memory ran out.
     """
     wanted = max(_SOURCE_RESERVE * shown, sight.source_px) / face.quality.size
-    window = image.view_for(target, surroundings(face, sight.margin), wanted)
+    window = image.view_for(target, surroundings(face, sight.margin), wanted, progress)
     return FaceView(face, window, image.size)

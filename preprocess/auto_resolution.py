@@ -148,5 +148,7 @@ def _by_detail(
     if not larger:
         return original, "auto chose original: the limits of size allow no larger tier"
     chosen = next((option for option in larger if option.scale >= wanted), larger[-1])
-    limit = "" if chosen.scale >= wanted else ", the largest that is possible here"
-    return chosen, f"auto chose {chosen.resolution}{limit}: {seen}"
+    what = str(chosen.resolution)
+    if chosen.scale < wanted:
+        what = f"{what}, the largest that is possible here"
+    return chosen, f"auto chose {what}: {seen}"

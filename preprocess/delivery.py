@@ -17,6 +17,7 @@ from preprocess.frame import Frame
 from preprocess.image_file import ImageFile
 from preprocess.image_format import NAMES
 from preprocess.image_write import check_size, filling, output_format, replacing
+from preprocess.jpeg_bare import write_bare
 from preprocess.jpeg_graft import Graft, memory_mb, obstacle
 from preprocess.jpeg_header import JpegHeader, read_jpeg_header
 from preprocess.jpegtran import GraftError
@@ -31,6 +32,19 @@ _LIES = (
     "the picture stays as it lies in the file, with the tag by which viewers turn it: its sides "
     "do not let it be turned without loss"
 )
+_LIES_BARE = (
+    "the tag by which viewers turn the picture is the only one that stays: its sides do not let "
+    "it be turned without loss"
+)
+_COPY_LIES = (
+    "the tag by which viewers turn the picture is the only one that stays: its pixels are as they "
+    "were"
+)
+_LOSSLESS = ("png", "tiff")
+_ENCODED_BARE = (
+    "the picture was encoded anew to leave its metadata out, although nothing in it changes; PNG "
+    "and TIFF would keep every pixel"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +52,22 @@ class Wishes:
     """What was asked for.
 
     output: its suffix decides the format. quality: 1-100, None for the target's own. graft:
-    'auto', 'always' or 'never'.
+    'auto', 'always' or 'never'. bare: without metadata but colour profile and resolution.
     """
 
     output: Path
     quality: int | None
     graft: str
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """What came of it.
 
-    written: 'copied', 'grafted' or 'encoded'. warnings: what was lost on the way. notes: what was
-    decided. extra_mb: resident memory of other processes that took part, MiB.
+    written: 'copied' byte for byte, 'stripped' (a copy without its metadata), 'grafted' or
+    'encoded'. warnings: what was lost on the way. notes: what was decided. extra_mb: resident
+    memory of other processes that took part, MiB.
     """
 
     written: str
@@ -141,9 +157,15 @@ class Delivery(AbstractContextManager["Delivery"]):
         """
         job, output = self._job, self._wishes.output
         own = job.frame.at == job.target.size and job.frame.is_whole
-        if not patches and own and output_format(output) == job.target.format:
-            job.target.copy_to(output)
-            return Delivered("copied")
+        kind = output_format(output)
+        notes = self._notes
+        if not patches and own and kind == job.target.format:
+            if not self._wishes.bare:
+                job.target.copy_to(output)
+                return Delivered("copied")
+            if kind == "jpeg":
+                return self._write_bare(progress)
+            notes = () if kind in _LOSSLESS else (_ENCODED_BARE,)
         reason = self._reason
         if self._graft is not None:
             try:
@@ -154,20 +176,32 @@ class Delivery(AbstractContextManager["Delivery"]):
                 reason = _failed(error)
                 self._graft.__exit__()  # its memory is wanted now
         window, quality = job.frame.window, self._wishes.quality
-        lost = base.write(output, window, patches, quality, progress)
+        bare = self._wishes.bare
+        lost = base.write(output, window, patches, quality, progress, bare=bare)
         if self._header is None or reason is None:
-            return Delivered("encoded", lost, self._notes)
+            return Delivered("encoded", lost, notes)
         quality = self._header.quality() if quality is None else quality
-        warning = f"the whole picture was encoded anew at quality {quality}, because {reason}"
+        warning = (
+            f"the whole picture was encoded anew at quality {quality}, because {reason}; in a "
+            "PNG or TIFF all but the face would stay exactly as it is"
+        )
         return Delivered("encoded", (warning, *lost))
+
+    def _write_bare(self, progress: Progress) -> Delivered:
+        """Copy a JPEG of which no pixel changes, without its metadata."""
+        target = self._job.target
+        header = self._header or read_jpeg_header(target.path)
+        lies = target.header.orientation
+        lost = write_bare(target.path, header, self._wishes.output, lies, progress)
+        return Delivered("stripped", lost, () if lies.is_upright else (_COPY_LIES,))
 
     def _write_graft(self, graft: Graft, patches: Sequence[Patch], progress: Progress) -> Delivered:
         pieces = [(patch.region, _rgb(patch.array())) for patch in patches]
         turn = self._job.target.header.orientation
         output = self._wishes.output
         with replacing(output) as partial, filling(output):
-            done = graft.write(pieces, partial, turn, progress)
-        notes = () if done.upright else (_LIES,)
+            done = graft.write(pieces, partial, turn, progress, bare=self._wishes.bare)
+        notes = () if done.upright else (_LIES_BARE if self._wishes.bare else _LIES,)
         return Delivered("grafted", done.lost, notes, self.held_mb)
 
 
@@ -208,7 +242,8 @@ def plan_delivery(job: Job, wishes: Wishes, spare_mb: float) -> Delivery:
         return Delivery(job, wishes)
     header = read_jpeg_header(job.target.path)
     if not always and _changing(job) > _MOST * job.frame.at.pixels:
-        note = f"the whole picture was encoded at quality {header.quality()}, because all changes"
+        quality = header.quality()
+        note = f"the whole picture was encoded at quality {quality}, because all of it changes"
         return Delivery(job, wishes, notes=(note,))
     reason = obstacle(header)
     if reason is not None and always:

@@ -18,6 +18,7 @@ import numpy as np
 from common.progress import Progress
 from common.types import ByteArray, FloatArray, Region, Size
 from preprocess.image_file import ImageFile
+from preprocess.image_pipeline import OVERVIEW_SIDE
 from preprocess.networks import Network, NetworkSet
 from preprocess.window import Window, scaled_size
 
@@ -26,7 +27,6 @@ SHORT_RANGE_SIDE = 128
 TILE_OVERLAP = 48
 SMALLEST_IN_NETWORK = 10.0
 SMALLEST_FACE = 24
-OVERVIEW_SIDE = 1024  # a quarter of that is then fine enough for a face's mesh as well
 _LEVEL_STEP = 3  # what outgrows the overlap of one level is at least 16 px in the one before
 _FRAMED_SIDE = 384
 _FRAME_BORDER = 0.17  # of that, on each side
@@ -67,14 +67,17 @@ def smallest_face(size: Size, min_face: int | None) -> int:
     return min_face if min_face is not None else max(SMALLEST_FACE, round(size.longer / 50))
 
 
-def look_over(image: ImageFile) -> tuple[ImageFile, Window]:
+def look_over(image: ImageFile, progress: Progress | None = None) -> tuple[ImageFile, Window]:
     """The whole picture with a longer side of at most `OVERVIEW_SIDE` px, in one decoding.
+
+    Args:
+        progress: Checked meanwhile.
 
     Returns:
         The picture with that copy in memory, and the copy in sRGB.
     """
     factor = min(1.0, OVERVIEW_SIDE / image.size.longer)
-    image = image.keeping([Region.whole(image.size)], factor)
+    image = image.keeping([Region.whole(image.size)], factor, progress)
     return image, image.view_srgb(Region.whole(image.size), factor)
 
 

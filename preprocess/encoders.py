@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ _FULL_COLOUR_FROM = 90  # quality at which lossy encoders stop halving the colou
 # Larger tiles would make a row of them heavy; they are no TIFF that streams well anyway.
 _LARGEST_TILE = 1024
 _BIG_TIFF_FROM = 3.9e9  # a plain TIFF counts bytes in 32 bits; compression may add a little
+_MM_PER_INCH = 25.4
+_UNKNOWN_RESOLUTION = (1.0, 1.0)  # libvips' pixels per millimetre where a file says nothing
+_PROFILE = "icc"  # all that libvips' writers keep of a picture without metadata
+_TELLING = ("exif-", "xmp-", "iptc-", "photoshop-", "png-comment-", "gif-comment", "jpeg-")
+_TELLING_TOO = ("image-description", "orientation")
 _IPTC_ENVELOPE = b"Photoshop 3.0\0"
 _IPTC_RESOURCE = 0x0404
 
@@ -56,13 +62,15 @@ class Encoding:
 
     quality: 1-100, for JPEG, WebP, AVIF and HEIC. subsample: colour of a JPEG at half the
     resolution; None for below quality 90. bits: per channel of an AVIF or HEIC of more than 8;
-    None for the most there are. tiff: the layout of a TIFF; None for strips with deflate.
+    None for the most there are. tiff: the layout of a TIFF; None for strips with deflate. bare:
+    without any metadata but colour profile and resolution.
     """
 
     quality: int = DEFAULT_QUALITY
     subsample: bool | None = None
     bits: int | None = None
     tiff: TiffLayout | None = None
+    bare: bool = False
 
 
 def encoding_like(header: Header, kind: str, quality: int | None) -> Encoding:
@@ -104,18 +112,39 @@ def fit_format(image: pyvips.Image, kind: str) -> tuple[pyvips.Image, tuple[str,
         image = to_srgb(image).copy()
         # libvips attaches the profile that the numbers are in now.
         image.remove("icc-profile-data")
-        lost.append("CMYK colours were converted to sRGB")
+        lost.append("CMYK colours were converted to sRGB; JPEG and TIFF keep them")
     if kind == "jpeg" and image.hasalpha():
         image = flatten(image, 255)
-        lost.append("JPEG holds no transparency: the picture was laid on white")
+        lost.append(
+            "JPEG holds no transparency: the picture was laid on white; PNG, WebP and TIFF keep it"
+        )
     if kind in ("jpeg", "webp") and image.format == "ushort":
         image = to_8_bits(image)
-        lost.append(f"{name} holds 8 bits per channel: the target's 16 were reduced")
+        lost.append(
+            f"{name} holds 8 bits per channel: the target's 16 were reduced; PNG and TIFF keep them"
+        )
     if kind in ("avif", "heic") and image.format == "ushort" and _bits(image) > 12:
-        lost.append(f"{name} holds at most 12 bits per channel: the target's 16 were reduced")
+        lost.append(
+            f"{name} holds at most 12 bits per channel: the target's 16 were reduced; PNG and TIFF "
+            "keep them"
+        )
     if "iptc-data" in image.get_fields() and kind not in ("jpeg", "tiff"):
-        lost.append(f"{name} holds no IPTC data: the target's were dropped")
+        lost.append(
+            f"{name} holds no IPTC data: the target's were dropped; JPEG and TIFF keep them"
+        )
     return image, tuple(lost)
+
+
+def without_metadata(image: pyvips.Image) -> pyvips.Image:
+    """The picture without what tells about it but its colour profile and its resolution.
+
+    Whoever writes it must have turned it upright: its orientation goes as well.
+    """
+    image = image.copy()
+    for field in image.get_fields():
+        if field.startswith(_TELLING) or field in _TELLING_TOO:
+            image.remove(field)
+    return image
 
 
 def encode(
@@ -125,7 +154,7 @@ def encode(
     encoding: Encoding,
     check: Callable[[], None] | None = None,
 ) -> None:
-    """Write ``image``, which must already fit the format, with all its metadata.
+    """Write ``image``, which must already fit the format, with all metadata that it still has.
 
     Args:
         image: From `fit_format`.
@@ -140,21 +169,31 @@ def encode(
     """
     name = os.fsencode(file)
     quality = encoding.quality
+    keep = _PROFILE if encoding.bare else "all"
     if kind == "jpeg":
         # Optimised or progressive coding would hold all coefficients of the picture.
         modes = {None: "auto", True: "on", False: "off"}
         image = _with_enveloped_iptc(image)
-        image.jpegsave(name, Q=quality, subsample_mode=modes[encoding.subsample])
+        options = {"Q": quality, "subsample_mode": modes[encoding.subsample], "keep": keep}
+        if encoding.bare:
+            _save_bare_jpeg(image, file, options)
+        else:
+            image.jpegsave(name, **options)
     elif kind == "webp":
-        image.webpsave(name, Q=quality, effort=_WEBP_EFFORT)
+        image.webpsave(name, Q=quality, effort=_WEBP_EFFORT, keep=keep)
     elif kind == "png":
         # Said outright: a palette or 1-bit target must not squeeze the result into its own.
         depth = 16 if image.format == "ushort" else 8
         image.pngsave(
-            name, compression=_PNG_COMPRESSION, filter=_PNG_FILTER, palette=False, bitdepth=depth
+            name,
+            compression=_PNG_COMPRESSION,
+            filter=_PNG_FILTER,
+            palette=False,
+            bitdepth=depth,
+            keep=keep,
         )
     elif kind == "tiff":
-        _save_tiff(image, file, encoding.tiff or TiffLayout())
+        _save_tiff(image, file, encoding.tiff or TiffLayout(), encoding.bare)
     elif kind == "avif":
         mode = "off" if quality >= _FULL_COLOUR_FROM else "on"
         with _steady_threads():
@@ -165,6 +204,7 @@ def encode(
                 Q=quality,
                 bitdepth=_heif_bits(image, encoding),
                 subsample_mode=mode,
+                keep=keep,
             )
     else:
         from preprocess import heif
@@ -175,9 +215,21 @@ def encode(
             quality=quality,
             bits=_heif_bits(image, encoding),
             full_colour=quality >= _FULL_COLOUR_FROM,
-            exif=final_exif(image),
+            exif=b"" if encoding.bare else final_exif(image),
             check=check,
         )
+
+
+def _save_bare_jpeg(image: pyvips.Image, file: Path, options: dict[str, Any]) -> None:
+    """Libvips' writer, and in front the resolution, which it only writes into EXIF data."""
+    dots = [min(max(round(each * _MM_PER_INCH), 1), 0xFFFF) for each in (image.xres, image.yres)]
+    told = (0, 1, 1) if (image.xres, image.yres) == _UNKNOWN_RESOLUTION else (1, *dots)
+    head = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\2" + struct.pack(">BHHH", *told, 0)
+    with file.open("wb") as out:
+        out.seek(len(head) - 2)  # the writer's start marker, two bytes, makes way for the head
+        image.jpegsave_target(vips().Target.new_to_descriptor(out.fileno()), **options)
+        out.seek(0)
+        out.write(head)
 
 
 def final_exif(image: pyvips.Image) -> bytes:
@@ -219,16 +271,17 @@ def _heif_bits(image: pyvips.Image, encoding: Encoding) -> int:
     return (encoding.bits or 12) if image.format == "ushort" else 8
 
 
-def _save_tiff(image: pyvips.Image, file: Path, layout: TiffLayout) -> None:
+def _save_tiff(image: pyvips.Image, file: Path, layout: TiffLayout, bare: bool) -> None:
     """Libvips' writer, and behind it the metadata that this one leaves out."""
     premultiplied = layout.premultiplied and bool(image.hasalpha())
-    exif, iptc = final_exif(image), _records(image)
+    exif, iptc = (b"", b"") if bare else (final_exif(image), _records(image))
     image = image.copy()
     if "iptc-data" in image.get_fields():
         image.remove("iptc-data")  # the writer cuts it to a quarter
     if premultiplied:
         image = _premultiplied(image)
-    image.tiffsave(os.fsencode(file), **_tiff_options(image, layout))
+    options = _tiff_options(image, layout)
+    image.tiffsave(os.fsencode(file), keep=_PROFILE if bare else "all", **options)
     try:
         tiff.add_metadata(file, exif, iptc, premultiplied)
     except (tiff.TiffError, OSError) as error:

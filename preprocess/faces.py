@@ -53,7 +53,7 @@ class FaceFinder:
             UnreadableImageError: The picture's data is damaged.
             ModelMissingError: A face model is absent or broken.
         """
-        image, overview = detector.look_over(image)
+        image, overview = detector.look_over(image, progress)
         progress.check()
         # Only now: whoever has looked at another picture meanwhile may have left his.
         with self._pool.borrow() as networks:
@@ -67,7 +67,7 @@ class FaceFinder:
             small = [one for one in found if one not in large and not _is_known(one.region, faces)]
             seen = image
             for group in _groups(small):
-                kept, look = _read(image, group)
+                kept, look = _read(image, group, progress)
                 faces = _measure_all(look, group, networks, faces, progress)
                 # The largest faces are those that are most likely asked for, and for all groups
                 # there may be no room.
@@ -105,7 +105,7 @@ def _pixels(one: Detection) -> float:
 
 
 def _read(
-    image: ImageFile, group: list[Detection]
+    image: ImageFile, group: list[Detection], progress: Progress
 ) -> tuple[ImageFile, Callable[[Detection], Window]]:
     """The picture with a group's surroundings in memory, and what shows one of them.
 
@@ -114,7 +114,7 @@ def _read(
     regions = [_surroundings(one) for one in group]
     needed = max(_needed(one) for one in group)
     affordable = (_ONE_READ / sum(_pixels(one) for one in group)) ** 0.5
-    image = image.keeping(regions, max(needed, affordable))
+    image = image.keeping(regions, max(needed, affordable), progress)
 
     def look(one: Detection) -> Window:
         # The networks' crops are cut without a prefilter, so the scale must not be much finer.

@@ -138,11 +138,14 @@ def _too_long(size: Size, box: Size, at: Size) -> ImageSizeError:
 def _do_not_fit(size: Size, box: Size, faces: Sequence[Region]) -> OptionError:
     group = _group(faces)
     advice = _less_narrow(size, box, faces)
-    other = "" if advice is None else f", another size such as {advice}"
-    fewer = ", or fewer faces" if len(faces) > 1 else ""
+    ways = "fit pad or keep"
+    if advice is not None:
+        ways = f"{ways}, another size such as {advice}"
+    if len(faces) > 1:
+        ways = f"{ways}, or fewer faces"
     return OptionError(
         f"a crop to {box} cannot show the chosen faces whole: they span {group.width}x"
-        f"{group.height} pixels of the {size} target; use fit pad or keep{other}{fewer}"
+        f"{group.height} pixels of the {size} target; use {ways}"
     )
 
 

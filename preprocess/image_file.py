@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,28 +13,33 @@ import numpy as np
 
 from common.errors import FileMissingError
 from common.progress import Progress
-from common.types import ByteArray, PixelArray, Region, Size
+from common.types import ByteArray, Region, Size
+from preprocess.apart import Watch, read_apart
+from preprocess.canvas import Canvas
 from preprocess.image_pipeline import (
+    Decoded,
+    decoded,
     numbers_for,
+    shown_numbers,
     srgb_numbers,
     stepwise,
     stored_numbers,
     upright,
     working_numbers,
 )
-from preprocess.image_source import Header, read_header, read_profile, reading, vips
+from preprocess.image_source import Header, read_header, read_profile, reading
 from preprocess.image_write import check_output, filling, output_format, replacing
 from preprocess.libvips import return_free_blocks
+from preprocess.parts import crop, read_parts
 from preprocess.patch import Patch
 from preprocess.rendition import Rendition, turned
+from preprocess.strips import array_of
 from preprocess.window import Window, scaled_size
 
 if TYPE_CHECKING:
     import pyvips
 
 __all__ = ["ImageFile", "Patch", "Rendition", "check_output", "output_format"]
-
-_STEP_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +71,7 @@ class ImageFile:
 
     header: Header
     _kept: tuple[_Kept, ...] = ()
+    _decoded: Decoded | None = None
 
     @classmethod
     def open(cls, path: Path, *, max_megapixels: float) -> ImageFile:
@@ -114,12 +120,29 @@ class ImageFile:
         """Whether the file carries an ICC profile."""
         return self.header.has_profile
 
-    def keeping(self, regions: Sequence[Region], factor: float) -> ImageFile:
+    def decoded(self, progress: Progress) -> ImageFile:
+        """The same picture with the whole of it in memory, as it is decoded to be looked over.
+
+        For those who look for faces and show it as well. Nothing is read where it would take
+        more than 128 MiB.
+
+        Raises:
+            UnreadableImageError: The pixel data are damaged.
+            MemoryLimitError: Memory ran out.
+            StoppedError: ``progress`` ended the work.
+        """
+        with reading(self.path):
+            return replace(self, _decoded=decoded(self.header, progress))
+
+    def keeping(
+        self, regions: Sequence[Region], factor: float, progress: Progress | None = None
+    ) -> ImageFile:
         """The same picture with parts in memory, from which `view` and renditions read.
 
         Args:
             regions: In pixels of the picture, clipped to it; read in one pass.
             factor: At most 1; the scale at which they are kept.
+            progress: Checked meanwhile.
 
         Raises:
             UnreadableImageError: The pixel data are damaged or end early.
@@ -128,7 +151,7 @@ class ImageFile:
         at = scaled_size(self.size, min(1.0, factor))
         parts = [_scaled(region, self.size, at) for region in regions]
         with reading(self.path):
-            images = _read_parts(self.header, at, parts)
+            images = read_parts(self.header, at, parts, self._decoded, progress)
         return_free_blocks()  # the decoder's rows
         kept = tuple(_Kept(at, part, image) for part, image in zip(parts, images, strict=True))
         return replace(self, _kept=(*self._kept, *kept))
@@ -145,7 +168,7 @@ class ImageFile:
         ]
         return replace(self, _kept=tuple(used))
 
-    def view(self, region: Region, factor: float) -> Window:
+    def view(self, region: Region, factor: float, progress: Progress | None = None) -> Window:
         """A part in the numbers that faces are fused in.
 
         Stored numbers without any profile applied; grey is repeated in three channels, alpha
@@ -154,6 +177,7 @@ class ImageFile:
         Args:
             region: In pixels of the picture; what lies outside it is left out.
             factor: The scale wanted, at most 1; the answer may be finer.
+            progress: Checked meanwhile.
 
         Returns:
             A window of uint8 or uint16 pixels, as `depth` says.
@@ -163,16 +187,16 @@ class ImageFile:
             MemoryLimitError: Memory ran out.
         """
         with reading(self.path):
-            image, place = self._cut(region, factor)
-            return self._window(working_numbers(image), place)
+            return self._viewed(region, factor, working_numbers, progress)
 
     def view_srgb(self, region: Region, factor: float) -> Window:
         """Likewise in 8-bit sRGB, for finding faces: the profile applied, alpha on mid grey."""
         with reading(self.path):
-            image, place = self._cut(region, factor)
-            return self._window(srgb_numbers(image), place)
+            return self._viewed(region, factor, srgb_numbers, None)
 
-    def view_for(self, other: ImageFile, region: Region, factor: float) -> Window:
+    def view_for(
+        self, other: ImageFile, region: Region, factor: float, progress: Progress | None = None
+    ) -> Window:
         """Likewise in the numbers that ``other`` is fused in: its profile's, at its depth.
 
         16 bits only where both pictures have them.
@@ -183,8 +207,8 @@ class ImageFile:
                 profile = read_profile(other.header)
         depth = min(self.depth, other.depth)
         with reading(self.path):
-            image, place = self._cut(region, factor)
-            return self._window(numbers_for(image, profile, depth), place)
+            convert = partial(numbers_for, profile=profile, depth=depth)
+            return self._viewed(region, factor, convert, progress)
 
     def read_srgb(self, region: Region, at: Size | None = None) -> ByteArray:
         """A region in 8-bit sRGB, as `view_srgb`, at an exact size of the picture.
@@ -207,9 +231,9 @@ class ImageFile:
         if region.is_empty or region.clip(at) != region:
             raise ValueError(f"{region} is empty or lies outside {at}")
         with reading(self.path):
-            image = stored_numbers(self.header, at)
-            crop = _crop(image, self.header.orientation.stored_region(region, at))
-            return turned(_array(srgb_numbers(crop)), self.header.orientation)
+            image = stored_numbers(self.header, at, self._decoded)
+            part = crop(image, self.header.orientation.stored_region(region, at))
+            return turned(array_of(srgb_numbers(part)), self.header.orientation)
 
     def strips(self, at: Size, height: int, overlap: int) -> Iterator[tuple[int, ByteArray]]:
         """The sRGB picture at size ``at`` in horizontal strips, in one pass from the top.
@@ -235,7 +259,8 @@ class ImageFile:
             raise ValueError(f"strips of {height} rows cannot overlap by {overlap}")
         with reading(self.path):
             stored = Region.whole(self.header.orientation.size(at))
-            image = srgb_numbers(stepwise(self.header, stored, at, Progress()))
+            image = stepwise(self.header, stored, at, Progress(), self._decoded)
+            image = srgb_numbers(image)
             image = upright(image, self.header, Progress())
         top, kept = 0, np.empty((0, at.width, 3), np.uint8)
         while True:
@@ -258,6 +283,36 @@ class ImageFile:
         """
         own = [(kept.region, kept.image) for kept in self._kept if kept.at == self.size]
         return Rendition.of(self.header, at, own if at == self.size else [], progress)
+
+    def shown(self, at: Size, progress: Progress) -> ByteArray:
+        """The whole picture as it is looked at: 8-bit sRGB, upright, reduced to size ``at``.
+
+        Returns:
+            H x W x 3 RGB, uint8.
+
+        Raises:
+            UnreadableImageError: The pixel data are damaged.
+            MemoryLimitError: Memory ran out.
+            StoppedError: ``progress`` ended the work.
+        """
+        with reading(self.path):
+            pixels = read_apart(
+                lambda watched: array_of(
+                    watched(srgb_numbers(shown_numbers(self.header, at, self._decoded)))
+                ),
+                progress,
+            )
+            return turned(pixels, self.header.orientation)
+
+    def canvas(self, at: Size, progress: Progress) -> Canvas:
+        """The whole picture in memory, reduced to size ``at``; no file is held open.
+
+        Raises:
+            UnreadableImageError: The pixel data are damaged.
+            MemoryLimitError: Memory ran out.
+            StoppedError: ``progress`` ended the work.
+        """
+        return Canvas.of(self.header, at, progress)
 
     def copy_to(self, output: Path) -> None:
         """Write this very file, byte for byte, complete or not at all.
@@ -294,66 +349,27 @@ class ImageFile:
             return image, _Place(kept.at, part, shrink)
         part = _scaled(region, self.size, wanted)
         stored = turn.stored_region(part, wanted)
-        return _crop(stored_numbers(self.header, wanted), stored), _Place(wanted, part)
+        image = stored_numbers(self.header, wanted, self._decoded)
+        return crop(image, stored), _Place(wanted, part)
+
+    def _viewed(
+        self,
+        region: Region,
+        factor: float,
+        convert: Callable[[pyvips.Image], pyvips.Image],
+        progress: Progress | None,
+    ) -> Window:
+        def read(watched: Watch) -> Window:
+            image, place = self._cut(region, factor)
+            return self._window(watched(convert(image)), place)
+
+        return read_apart(read, progress)
 
     def _window(self, image: pyvips.Image, place: _Place) -> Window:
-        pixels = np.ascontiguousarray(turned(_array(image), self.header.orientation))
+        pixels = np.ascontiguousarray(turned(array_of(image), self.header.orientation))
         return Window.of(pixels, place.region, place.at, self.size, place.shrink)
 
 
 def _scaled(region: Region, size: Size, at: Size) -> Region:
     region = region.clip(size)
     return region.scale(at.width / size.width, at.height / size.height).clip(at)
-
-
-def _crop(image: pyvips.Image, region: Region) -> pyvips.Image:
-    return image.crop(region.x, region.y, region.width, region.height)
-
-
-def _array(image: pyvips.Image) -> PixelArray:
-    """H x W x C."""
-    pixels: PixelArray = image.numpy().reshape(image.height, image.width, image.bands)
-    return pixels
-
-
-def _read_parts(header: Header, at: Size, parts: Sequence[Region]) -> list[pyvips.Image]:
-    """Regions of the upright picture at size ``at``, all from one pass of the decoder."""
-    stored = [header.orientation.stored_region(part, at) for part in parts]
-    if len(stored) == 1:
-        image = _crop(stored_numbers(header, at), stored[0])
-        return [_in_memory(_array(image), image)]
-    whole = reduce(Region.union, stored)
-    image = stepwise(header, whole, at, Progress())
-    depth = np.uint16 if header.depth == 16 else np.uint8
-    arrays = [np.empty((part.height, part.width, image.bands), depth) for part in stored]
-    for rows in _bands(whole):
-        touched = [
-            (part, array)
-            for part, array in zip(stored, arrays, strict=True)
-            if not part.intersect(rows).is_empty
-        ]
-        if not touched:
-            continue
-        left = min(part.x for part, _ in touched)
-        right = max(part.right for part, _ in touched)
-        band = Region(left, rows.y, right - left, rows.height)
-        pixels = _array(_crop(image, Region(left - whole.x, rows.y - whole.y, *band.as_list()[2:])))
-        for part, array in touched:
-            common = part.intersect(band)
-            array[common.within(part)] = pixels[common.within(band)]
-    return [_in_memory(array, image) for array in arrays]
-
-
-def _bands(region: Region) -> Iterator[Region]:
-    for top in range(region.y, region.bottom, _STEP_ROWS):
-        rows = min(_STEP_ROWS, region.bottom - top)
-        yield Region(region.x, top, region.width, rows)
-
-
-def _in_memory(pixels: PixelArray, like: pyvips.Image) -> pyvips.Image:
-    image = vips().Image.new_from_array(np.ascontiguousarray(pixels))
-    image = image.copy(interpretation=like.interpretation)
-    if "icc-profile-data" in like.get_fields():
-        blob = vips().GValue.blob_type
-        image.set_type(blob, "icc-profile-data", like.get("icc-profile-data"))
-    return image

@@ -6,15 +6,18 @@ All are lazy: nothing is decoded before rows are asked for, and only a band of r
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from common.progress import Progress
 from common.types import Region, Size
+from preprocess.apart import Watch, read_apart
 from preprocess.colour import deepest_number, flatten, to_profile, to_srgb
 from preprocess.image_source import Header, jpeg_shrink, load
 from preprocess.libvips import vips
 from preprocess.loaders import with_exif_resolution
 from preprocess.scratch import Scratch, bytes_of
+from preprocess.window import scaled_size
 
 if TYPE_CHECKING:
     import pyvips
@@ -29,8 +32,40 @@ _CACHE_ROWS = 16
 
 _MID_GREY = 128
 
+OVERVIEW_SIDE = 1024
+"""Longer side at which a picture is looked over for faces; a quarter of that is then fine enough
+for a face's mesh as well."""
 
-def stored_numbers(header: Header, at: Size) -> pyvips.Image:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A picture out of the decoder, in memory: all sizes of one decoding.
+
+    image: at 1 / ``shrink`` of its size, as `preprocess.image_source.load` answers it.
+    """
+
+    shrink: int
+    image: pyvips.Image
+
+
+def decoded(header: Header, progress: Progress) -> Decoded | None:
+    """The picture as it is decoded to be looked over; None where that takes above 128 MiB.
+
+    Raises:
+        StoppedError: ``progress`` ended the work.
+    """
+
+    def read(watched: Watch) -> Decoded | None:
+        shrink = _overview_shrink(header)
+        image = load(header.path, header.format, shrink)
+        if bytes_of(image) > _HELD_IN_MEMORY:
+            return None
+        return Decoded(shrink, watched(image).copy_memory())
+
+    return read_apart(read, progress)
+
+
+def stored_numbers(header: Header, at: Size, source: Decoded | None = None) -> pyvips.Image:
     """The picture as stored, reduced to exactly ``at``, still in its stored orientation.
 
     Channels and depth are the file's (1-4 colour channels, alpha last). Reading and writing
@@ -39,11 +74,36 @@ def stored_numbers(header: Header, at: Size) -> pyvips.Image:
     Args:
         header: The file.
         at: Upright size of the whole picture, on no side longer than its own.
+        source: Used if it gives the same numbers.
     """
-    return _stored_numbers(header, at, in_steps=False)
+    return _stored_numbers(header, at, _shrink_to(header, at), source)
 
 
-def stepwise(header: Header, part: Region, at: Size, progress: Progress) -> pyvips.Image:
+def shown_numbers(header: Header, at: Size, source: Decoded | None = None) -> pyvips.Image:
+    """Likewise to be looked at: decoded only as fine as for an overview, if that is enough."""
+    shrink, goal = _overview_shrink(header), header.orientation.size(at)
+    while (
+        shrink > 1
+        and min(header.stored.width / goal.width, header.stored.height / goal.height) < shrink
+    ):
+        shrink //= 2
+    return _stored_numbers(header, at, shrink, source)
+
+
+def _overview_shrink(header: Header) -> int:
+    at = scaled_size(header.stored, min(1.0, OVERVIEW_SIDE / header.stored.longer))
+    return _shrink_to(header, header.orientation.size(at))
+
+
+def _shrink_to(header: Header, at: Size) -> int:
+    if header.format != "jpeg":
+        return 1
+    return jpeg_shrink(header.stored, header.orientation.size(at))
+
+
+def stepwise(
+    header: Header, part: Region, at: Size, progress: Progress, source: Decoded | None = None
+) -> pyvips.Image:
     """`stored_numbers` of a part, for successive crops from its top to its bottom.
 
     Each may start where the one before ended.
@@ -51,31 +111,36 @@ def stepwise(header: Header, part: Region, at: Size, progress: Progress) -> pyvi
     Args:
         header: The file.
         part: Of the picture at that size, in its stored orientation.
-        at: As there.
+        at, source: As there.
         progress: Checked where the part is computed at once.
 
     Raises:
         DiskFullError: The temporary folder has too little room.
         StoppedError: ``progress`` ended the work.
     """
+    shrink = _shrink_to(header, at)
     if header.format != "tiff":
-        image = _stored_numbers(header, at, in_steps=True).copy()
+        image = _stored_numbers(header, at, shrink, source, in_steps=True).copy()
         # One thread at a time: of several, one that the system leaves waiting would ask for rows
         # that are no longer kept, and the decoder cannot go back.
         image.set_type(vips().GValue.gint_type, "concurrency", 1)
         return image.crop(part.x, part.y, part.width, part.height)
     # Its reader goes on in steps of its own, which libvips does not tell.
-    image = _stored_numbers(header, at, in_steps=False)
+    image = _stored_numbers(header, at, shrink, source)
     image = image.crop(part.x, part.y, part.width, part.height)
     return held(image, f"reading {header.path}", progress)
 
 
-def _stored_numbers(header: Header, at: Size, in_steps: bool) -> pyvips.Image:
+def _stored_numbers(
+    header: Header, at: Size, shrink: int, source: Decoded | None, in_steps: bool = False
+) -> pyvips.Image:
     goal = header.orientation.size(at)
     if goal.width > header.stored.width or goal.height > header.stored.height:
         raise ValueError(f"{header.stored} cannot be reduced to {goal}")
-    shrink = jpeg_shrink(header.stored, goal) if header.format == "jpeg" else 1
-    image = load(header.path, header.format, shrink)
+    if source is not None and source.shrink == shrink:
+        image, in_steps = source.image, False
+    else:
+        image = load(header.path, header.format, shrink)
     if in_steps:
         image = _keep_recent_rows(image, goal)
     if header.format == "webp":

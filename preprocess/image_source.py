@@ -274,7 +274,7 @@ def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> int:
     fields = image.get_fields()
     deep = image.format == "ushort"
     pixels = image.width * image.height
-    what, instead = f"a {NAMES[kind]} picture", "a PNG or a baseline JPEG"
+    instead = "a PNG or a baseline JPEG"
     if kind == "jpeg" and "jpeg-multiscan" in fields and image.get("jpeg-multiscan"):
         # A decoder holds the coefficients of all channels; fewer of colour if it is subsampled,
         # but the header's word for that does not bound it.
@@ -288,7 +288,7 @@ def _check_decoder_memory(path: Path, kind: str, image: pyvips.Image) -> int:
         if image.hasalpha():
             per_pixel += _BYTES_PER_ALPHA.get(kind, 0) * (2 if deep else 1)
         needed = pixels * per_pixel
-        what = what.replace("a AVIF", "an AVIF")
+        what = f"an {NAMES[kind]} picture" if kind == "avif" else f"a {NAMES[kind]} picture"
     _refuse_memory(path, what, f"{image.width}x{image.height}", needed, instead)
     return needed
 

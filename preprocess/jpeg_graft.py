@@ -19,8 +19,9 @@ from common.progress import Progress
 from common.types import Region, Size, separated
 from preprocess.image_source import Orientation
 from preprocess.image_write import filling
+from preprocess.jpeg_bare import FOLLOWING_REMOVED, bare_segments
 from preprocess.jpeg_header import APP0, COM, SOI, JpegHeader, Scans, read_scans
-from preprocess.jpeg_metadata import Segment, keep_segments, tells_orientation
+from preprocess.jpeg_metadata import Kept, Segment, keep_segments, tells_orientation
 from preprocess.jpeg_splice import Mosaic, Piece, on_grid
 from preprocess.jpegtran import PACKAGE, PROGRAM, GraftError, Jpegtran, child_name, find_program
 
@@ -126,7 +127,13 @@ class Graft:
         self._open.close()
 
     def write(
-        self, pieces: Sequence[Piece], output: Path, upright: Orientation, progress: Progress
+        self,
+        pieces: Sequence[Piece],
+        output: Path,
+        upright: Orientation,
+        progress: Progress,
+        *,
+        bare: bool = False,
     ) -> Grafted:
         """Write a copy of the JPEG with other pixels; once only.
 
@@ -141,6 +148,7 @@ class Graft:
             output: A file of our own, which is overwritten; after an error it holds anything.
             upright: What the orientation tag asks for.
             progress: Checked at least every 0.1 s.
+            bare: Leave all metadata out but those of `bare_segments`.
 
         Raises:
             GraftError: jpegtran cannot do it, or warns that the file is damaged.
@@ -154,7 +162,12 @@ class Graft:
         scans = read_scans(path, header)
         if scans.tables_change:
             raise GraftError(f"{path} changes its quantisation tables between its scans")
-        kept = keep_segments(header.segments, turn, scans.follows)
+        if bare:
+            lies = Orientation() if turn == upright else upright
+            lost = (FOLLOWING_REMOVED,) if scans.follows else ()
+            kept = Kept(bare_segments(header, lies), lost)
+        else:
+            kept = keep_segments(header.segments, turn, scans.follows)
         with _beside(output) as part, _coding(header, scans) as coding:
             part.writelines(self._mosaic(pieces, progress).parts())
             drop = ["-drop", f"+{self._window.x}+{self._window.y}", child_name(part)]

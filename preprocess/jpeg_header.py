@@ -199,14 +199,14 @@ def read_jpeg_header(path: Path) -> JpegHeader:
         FileMissingError: The file cannot be read.
         UnreadableImageError: It is not a JPEG file, or its segments are damaged.
     """
-    with _parsing(path) as file:
+    with parsing(path) as file:
         if file.read(2) != bytes((0xFF, SOI)):
             raise ValueError("no start of image")
         found = _Found()
-        while (marker := _find_marker(file)) != SOS:
-            _take(found, marker, _payload(file))
+        while (marker := find_marker(file)) != SOS:
+            _take(found, marker, read_payload(file))
         offset = file.tell()
-        return _header(found, _payload(file), offset)
+        return _header(found, read_payload(file), offset)
 
 
 def read_scans(path: Path, header: JpegHeader) -> Scans:
@@ -218,14 +218,14 @@ def read_scans(path: Path, header: JpegHeader) -> Scans:
     """
     numbers = {part.number: index for index, part in enumerate(header.components)}
     script, tables_change = [], False
-    with _parsing(path) as file:
+    with parsing(path) as file:
         file.seek(header.scan_offset)
-        script.append(_scan(_payload(file), numbers))
+        script.append(_scan(read_payload(file), numbers))
         if header.one_scan and not header.progressive:
             _find_end(file)
             return Scans((), False, _follows(file))
-        while (marker := _find_marker(file)) != EOI:
-            data = _payload(file)
+        while (marker := find_marker(file)) != EOI:
+            data = read_payload(file)
             tables_change |= marker == _DQT
             if marker == SOS:
                 script.append(_scan(data, numbers))
@@ -233,7 +233,7 @@ def read_scans(path: Path, header: JpegHeader) -> Scans:
 
 
 @contextmanager
-def _parsing(path: Path) -> Iterator[BinaryIO]:
+def parsing(path: Path) -> Iterator[BinaryIO]:
     """The file open at its start; what is wrong with it becomes an error of the tree."""
     try:
         with path.open("rb") as file:
@@ -246,7 +246,7 @@ def _parsing(path: Path) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _find_marker(file: BinaryIO) -> int:
+def find_marker(file: BinaryIO) -> int:
     """Go behind the next marker other than a restart, which is answered.
 
     Strange bytes before it are skipped, as decoders do.
@@ -285,7 +285,7 @@ def _follows(file: BinaryIO) -> bool:
     return bool(file.read(_CHUNK).strip(_PADDING))
 
 
-def _payload(file: BinaryIO) -> bytes:
+def read_payload(file: BinaryIO) -> bytes:
     """The segment that starts here, without its length."""
     (length,) = struct.unpack(">H", file.read(2))
     data = file.read(length - 2) if length >= 2 else b""

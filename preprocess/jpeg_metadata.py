@@ -170,7 +170,7 @@ def tells_orientation(segments: Sequence[Segment]) -> bool:
     found = [data for marker, data in segments if marker == APP1 and data.startswith(_EXIF)]
     try:
         return bool(found) and all(
-            _ORIENTATION in _Exif(data[len(_EXIF) :]).main.entries for data in found
+            _ORIENTATION in Exif(data[len(_EXIF) :]).main.entries for data in found
         )
     except (struct.error, KeyError):
         return False
@@ -278,7 +278,7 @@ class _Folder:
         return self.place + 2 + _ENTRY * len(self.entries)
 
 
-class _Exif:
+class Exif:
     """The TIFF structure of an EXIF segment, changed in place so that no offset moves."""
 
     def __init__(self, tiff: bytes) -> None:
@@ -339,7 +339,7 @@ def clean_exif(tiff: bytes, turn: Orientation) -> bytes:
         turn: What was applied to the pixels.
     """
     try:
-        exif = _Exif(tiff)
+        exif = Exif(tiff)
     except (struct.error, KeyError):
         return tiff
     if not turn.is_upright:
@@ -351,7 +351,7 @@ def clean_exif(tiff: bytes, turn: Orientation) -> bytes:
     return bytes(exif.data)
 
 
-def _reset_orientation(exif: _Exif, turn: Orientation) -> None:
+def _reset_orientation(exif: Exif, turn: Orientation) -> None:
     if _ORIENTATION in exif.main.entries:
         entry = exif.main.entries[_ORIENTATION]
         exif.set_number("H" if exif.number("H", entry + 2) == _SHORT else "I", entry + 8, 1)
@@ -368,7 +368,7 @@ def _reset_orientation(exif: _Exif, turn: Orientation) -> None:
                 )
 
 
-def _drop_preview(exif: _Exif) -> None:
+def _drop_preview(exif: Exif) -> None:
     place = exif.number("I", exif.main.next_pointer)
     if not place:
         return

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from common.errors import OutputError
 from common.progress import Progress
 from common.types import PixelArray, Region, Size
-from preprocess.encoders import encode, encoding_like, fit_format
+from preprocess.apart import Watch, read_apart
+from preprocess.encoders import encode, encoding_like, fit_format, without_metadata
 from preprocess.enlarge import enlarged
 from preprocess.image_pipeline import (
     framed,
@@ -37,6 +39,7 @@ from preprocess.image_write import (
     replacing,
     run_with_progress,
 )
+from preprocess.jpeg_bare import removed_by_encoding
 from preprocess.jpeg_metadata import clean_xmp, lost_by_encoding
 from preprocess.patch import Patch, insert
 from preprocess.scratch import Scratch
@@ -121,7 +124,9 @@ class Rendition(AbstractContextManager["Rendition"]):
         turn = self._header.orientation
         return _cut(region, columns, replace(turn, swap=not turn.swap))
 
-    def strips(self, region: Region, rows: int, margin: int = 0) -> Iterator[Strip]:
+    def strips(
+        self, region: Region, rows: int, margin: int = 0, progress: Progress | None = None
+    ) -> Iterator[Strip]:
         """A region in parts, each read when it is asked for, in one pass of the decoder.
 
         Args:
@@ -129,10 +134,12 @@ class Rendition(AbstractContextManager["Rendition"]):
             rows: Rows of the stored picture in a part. The parts are cut at the multiples of
                 this number in upright coordinates.
             margin: Pixels that are seen around each part, on all sides.
+            progress: Checked while a part is decoded.
 
         Raises:
             UnreadableImageError: The pixel data are damaged.
             MemoryLimitError: Memory ran out.
+            StoppedError: ``progress`` ended the work.
         """
         if region.is_empty or region.clip(self.size) != region:
             raise ValueError(f"{region} is empty or lies outside {self.size}")
@@ -150,7 +157,7 @@ class Rendition(AbstractContextManager["Rendition"]):
                         place.width,
                         place.bottom - seen.bottom,
                     )
-                    fresh = decoded(crop)
+                    fresh = read_apart(partial(_decoded, crop), progress)
                 seen = seen.rolled(place.y, fresh)
             else:
                 seen = seen.rolled(place.y, ())
@@ -181,6 +188,8 @@ class Rendition(AbstractContextManager["Rendition"]):
         patches: Sequence[Patch],
         quality: int | None,
         progress: Progress,
+        *,
+        bare: bool = False,
     ) -> tuple[str, ...]:
         """Stream the picture into ``output`` with ``patches`` laid over it.
 
@@ -195,6 +204,7 @@ class Rendition(AbstractContextManager["Rendition"]):
             patches: In the order of laying.
             quality: 1-100 for lossy formats; None for that of a JPEG, else 95.
             progress: Advanced and checked while the file is encoded.
+            bare: Leave out all metadata but ICC profile and DPI.
 
         Returns:
             A sentence for everything that the format cannot hold.
@@ -215,14 +225,15 @@ class Rendition(AbstractContextManager["Rendition"]):
                 image = insert(self._image(), patches)
                 image = upright(image, self._header, progress)
                 image = framed(image, window, what, progress)
-                image, lost = fit_format(_reset_metadata(image), kind)
-                encoding = encoding_like(self._header, kind, quality)
+                image = without_metadata(image) if bare else _reset_metadata(image)
+                image, lost = fit_format(image, kind)
+                encoding = replace(encoding_like(self._header, kind, quality), bare=bare)
                 run_with_progress(
                     image, lambda: encode(image, kind, partial, encoding, progress.check), progress
                 )
-                behind = (
-                    lost_by_encoding(self._header.path) if self._header.format == "jpeg" else ()
-                )
+                behind: tuple[str, ...] = ()
+                if self._header.format == "jpeg":
+                    behind = (removed_by_encoding if bare else lost_by_encoding)(self._header.path)
                 return (*self._header.losses, *behind, *lost)
             except vips().Error as error:
                 raise_if_full(partial, output)
@@ -259,6 +270,10 @@ class Rendition(AbstractContextManager["Rendition"]):
         """
         with reading(self._header.path):
             load(self._header.path, self._header.format).avg()
+
+
+def _decoded(image: pyvips.Image, watched: Watch) -> tuple[PixelArray, ...]:
+    return decoded(watched(image))
 
 
 def turned(pixels: PixelArray, turn: Orientation) -> PixelArray:

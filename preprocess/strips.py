@@ -48,7 +48,7 @@ class Strip:
         difference that the change makes is added to those that are there.
         """
         if self.original.shape[2] == 1:
-            return _luma(self._working)[..., None]
+            return luma(self._working)[..., None]
         if self._before is None:
             return self._working
         return cmyk_patch(self.original, self._before, self._working, read_profile(self._header))
@@ -94,8 +94,8 @@ def array_of(image: pyvips.Image) -> PixelArray:
     return pixels
 
 
-def _luma(pixels: PixelArray) -> PixelArray:
-    """H x W of the same depth."""
+def luma(pixels: PixelArray) -> PixelArray:
+    """Of H x W x 3 pixels: H x W of the same depth."""
     wide = pixels.astype(np.uint32)
     red, green, blue = _LUMA
     luma = red * wide[..., 0] + green * wide[..., 1] + blue * wide[..., 2] + 32_768

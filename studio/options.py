@@ -118,6 +118,12 @@ OUTPUT = group(
         "--jpeg-graft",
         help="Replace only the blocks under the face of a JPEG: auto, always or never [auto].",
     ),
+    click.option(
+        "--metadata",
+        default="keep",
+        help="keep: EXIF, XMP, IPTC and comments of the target come along; remove: none of them, "
+        "only colour profile and resolution [keep].",
+    ),
 )
 
 FINISH = group(

@@ -16,11 +16,21 @@ from fusion.engines.unet.weights import WEIGHT_FILES
 from fusion.request import BOOSTS, COMPOSITES, EXPRESSIONS, MODES, SCOPES
 from studio import cli
 from studio.model_commands import models
+from studio.page.controls_view import PRESETS
+from studio.page.texts import TEXTS
+from studio.page.texts.language import Language
+from studio.service.controls import Controls
+from tools.screenshots import MOST_BYTES, SHOTS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "page.md").read_text(encoding="utf-8")
 MODELSCOPE = (ROOT / "docs" / "modelscope.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(path.relative_to(ROOT) for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+BLOCK = re.compile(r"```.*?```", re.DOTALL)
+OWN = re.compile(r"^README|^docs/images/page-fuse")
+"""What each of the two READMEs has alone: the way to the other, a picture in its own language."""
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -31,22 +41,144 @@ def rows(title: str, document: str = README) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
 
 
-def options() -> dict[str, list[str]]:
+def options(title: str = "option of `fuse`", document: str = README) -> dict[str, list[str]]:
     """Every option that the README's table names, with the cells of its row."""
+    return {name: row for row in rows(title, document) for name in re.findall(r"--[a-z-]+", row[0])}
+
+
+def options_of(command: str) -> set[str]:
+    """Every option that a command has."""
     return {
-        name: row for row in rows("option of `fuse`") for name in re.findall(r"--[a-z-]+", row[0])
+        name
+        for option in cli.commands.commands[command].params
+        if isinstance(option, click.Option)
+        for name in (*option.opts, *option.secondary_opts)
     }
 
 
 def test_every_option_is_in_the_table_and_nothing_else() -> None:
-    command = cli.commands.commands["fuse"]
-    names = {
-        name
-        for option in command.params
-        if isinstance(option, click.Option)
-        for name in (*option.opts, *option.secondary_opts)
+    assert set(options()) == options_of("fuse")
+
+
+def test_every_option_of_batch_is_in_its_table_or_in_that_of_fuse() -> None:
+    own = options("option of `batch`")
+    assert set(own) | set(options()) - {"--target", "--output"} == options_of("batch")
+
+
+def test_every_command_is_named() -> None:
+    """Those of run.sh and those of the program behind it."""
+    usage = re.search(r"\nCommands:\n(.*?)\n\n", (ROOT / "run.sh").read_text(), re.DOTALL)
+    assert usage
+    known = set(re.findall(r"^  ([a-z]+)\b", usage.group(1), re.MULTILINE))
+    assert set(cli.commands.commands) <= known
+    named = re.compile(r"\./run\.sh (?:--full )?([a-z]+)\b")
+    for document in (README, CHINESE):
+        assert set(named.findall(document)) == known
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    """Headings, examples and rows of tables, in the same order."""
+
+    def parts(text: str) -> tuple[list[str], list[str], list[list[str]]]:
+        blocks, prose = BLOCK.findall(text), BLOCK.sub("", text)
+        examples = [re.sub(r"#.*|<[^>]*>", "", block) for block in blocks]  # what is to be read
+        cells = re.findall(r"^\| ([^|]*)", prose, re.MULTILINE)
+        return (
+            re.findall(r"^#+", prose, re.MULTILINE),
+            examples,
+            [re.findall(r"`([^`]+)`|^\d+", cell) for cell in cells],
+        )
+
+    assert parts(README) == parts(CHINESE)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"`([^`]+)`", r"\b\d+\.\d+\b(?! 亿)", r"\]\(([^)\s]*)\)"],
+    ids=["code", "figures", "links"],
+)
+def test_both_readmes_name_the_same(pattern: str) -> None:
+    english, chinese = (
+        {" ".join(found.split()) for found in re.findall(pattern, BLOCK.sub("", text))}
+        for text in (README, CHINESE)
+    )
+    assert {found for found in english ^ chinese if not OWN.search(found)} == set()
+
+
+def test_every_control_of_the_page_is_explained_with_its_default() -> None:
+    told = {row[0].strip("*"): row for row in rows("setting", PAGE)}
+    fields = Controls.model_fields
+    names = {TEXTS[f"controls_{name}"]["en"]: name for name in fields}
+    assert set(told) == set(names)
+    start = Controls.defaults(Settings())
+    for label, row in told.items():
+        default = getattr(start, names[label])
+        if isinstance(default, float):
+            assert float(row[2]) == default, label
+        elif isinstance(default, bool):
+            assert row[2] == ("on" if default else "off"), label
+
+
+def test_the_presets_are_those_of_the_page() -> None:
+    told = {row[0].strip("*"): row[1] for row in rows("preset", PAGE)}
+    assert list(told) == [TEXTS[f"controls_preset_{preset.name}"]["en"] for preset in PRESETS]
+    for preset, sentence in zip(PRESETS, told.values(), strict=True):
+        for name, value in preset.values.items():
+            if name == "resolution" and value == "original":
+                assert "the original size" in sentence
+            elif name == "mode":
+                mode = TEXTS[f"controls_mode_{value}"]["en"].lower()
+                assert f"{TEXTS['controls_mode']['en'].lower()} {mode}" in sentence
+            else:
+                assert f"{TEXTS[f'controls_{name}']['en'].lower()} {value}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("language", "part"),
+    [
+        ("en", README.partition("## The page")[2].partition("## Files")[0]),
+        ("zh", CHINESE.partition("## 页面")[2].partition("## 文件")[0]),
+        ("en", PAGE),
+    ],
+    ids=["README", "README.zh-CN", "page"],
+)
+def test_what_the_page_shows_is_called_as_it_is_there(language: Language, part: str) -> None:
+    named = {" ".join(name.split()) for name in re.findall(r"\*\*([^*]+)\*\*", part)}
+    assert named
+    assert named - {text[language] for text in TEXTS.values()} <= {"Shift+Enter", "Esc"}
+
+
+def test_settings_that_are_named_exist() -> None:
+    known = {
+        f"{section}.{key}" for section, values in Settings().model_dump().items() for key in values
     }
-    assert set(options()) == names
+    sections = "|".join(Settings.model_fields)
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        named = re.findall(rf"`((?:{sections})\.[a-z_]+)(?:: [^`]*)?`", text)
+        assert set(named) <= known, document
+
+
+def test_the_pictures_of_the_page_are_those_that_the_script_makes() -> None:
+    made = {f"{shot.name}.png" for shot in SHOTS}
+    kept = {path.name: path for path in (ROOT / "docs" / "images").glob("page-*")}
+    assert set(kept) == made
+    assert max(path.stat().st_size for path in kept.values()) <= MOST_BYTES
+    shown = {
+        Path(file).name
+        for document in DOCUMENTS
+        for file, _ in LINK.findall((ROOT / document).read_text(encoding="utf-8"))
+    }
+    assert made <= shown
+
+
+def test_no_figure_is_left_open() -> None:
+    left = [
+        document
+        for document in DOCUMENTS
+        if re.search(r"\bFIGURE\b", (ROOT / document).read_text(encoding="utf-8"))
+    ]
+    assert left == []
 
 
 @pytest.mark.parametrize("name", ["ratio", "mode", "shape", "expression", "engine"])

@@ -20,6 +20,7 @@ from fusion.compositing.face_field import (
 )
 from fusion.compositing.grain import Grain
 from fusion.compositing.grid import FaceGrid, averages
+from fusion.compositing.ground import Ground
 from fusion.compositing.moves import Moves
 from fusion.compositing.origin import Origin
 from fusion.engines.base import FaceView
@@ -27,17 +28,14 @@ from fusion.request import Blend
 from preprocess import face_topology as topology
 from preprocess import transfer
 
-# Shares of the face's longer side, judged on contact sheets and by the recogniser: a wide feather
-# costs likeness, a narrow one shows where the light does not fit.
-_INSET = 0.008
-_FEATHER = 0.045
-_FEATURE_MARGIN = 0.03
+# Shares of the face's longer side.
 _FILL_AROUND = 0.05  # how far around what is filled the light is matched more closely
 _SKIN_AROUND = 0.04  # how far beyond the outline skin is smoothed as well
 _BEARDED = (0.25, 0.6)  # share of the chin that is no skin: none, a full beard
 _GAIN = (0.7, 1.0, 1.6)  # of detail
 _FAITHFUL = (3.0, 8.0)  # sharpness of a source whose detail is all blur and noise, or all real
 _DETAIL_WIDTH = 256  # px across the face at which detail is compared
+_AROUND_OVAL = 4  # nodes that a Laplacian inside the oval may look at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +43,7 @@ class Seen:
     """Both faces on the nodes of a grid over the target's.
 
     landmarks: 468 x 3 target pixels, of the face that will be seen. width: of its oval, target
-    pixels. given, wanted: rows x columns x 3 encoded in [0, 1], the source and the target.
+    pixels. given: rows x columns x 3 encoded in [0, 1], the source. ground: the target.
     sharpness: `FaceQuality.sharpness` of the source and of the target.
     """
 
@@ -53,8 +51,13 @@ class Seen:
     landmarks: FloatArray
     width: float
     given: FloatArray
-    wanted: FloatArray
+    ground: Ground
     sharpness: tuple[float, float]
+
+    @property
+    def wanted(self) -> FloatArray:
+        """The target, like the source."""
+        return self.ground.values
 
 
 def compose(
@@ -72,40 +75,29 @@ def compose(
         origin: What is laid into the target.
         moves: How the target's surroundings follow.
         holes: rows x columns in [0, 1], where the target's own pixels stay.
-        target: Its face may lie behind others.
+        target: Its face.
         remarks: About what is laid in, for the person.
     """
-    grid, width = seen.grid, seen.width
-    sure = skin.sure_skin(grid, seen.landmarks)
-    colours = [skin.SkinColour.of(values, sure) for values in (seen.given, seen.wanted)]
-    tolerant = [colour.likelihood(skin.TOLERANT) for colour in colours]
-    front = occlusion.in_front(grid, seen.landmarks, seen.wanted, width, blend.keep_glasses)
-    oval = masks.oval_matte(
-        grid, seen.landmarks, _INSET * width, _FEATHER * width, masks.RAISED * width
-    )
-    apart = 1 - skin.features_matte(grid, seen.landmarks, _FEATURE_MARGIN * width)
-    free = apart * (1 - front.matte)
-    free = oval * free * (1 - origin.plain)
-    free *= masks.inside_matte(grid.positions(), target.picture, grid.step)
-    opacity = oval * (1 - holes)
-    for nearer in target.in_front:
-        opacity = opacity * (1 - grid.fill(masks.hull(nearer[:, :2])))
-    shown = np.asarray(opacity * (1 - front.matte), np.float32)
-    weight = _skin_of_both(seen, free.astype(np.float32), colours, tolerant)
-    bare = np.asarray(tolerant[1] * apart * (1 - front.matte), np.float32)
-    lighting = _lighting(seen, weight, shown, (origin.plain, bare, apart), blend.mode)
+    grid, width, ground = seen.grid, seen.width, seen.ground
+    covered = 1 - ground.front.matte
+    colour = skin.SkinColour.of(seen.given, ground.sure)
+    likely = colour.likelihood(skin.TOLERANT)
+    opacity = np.asarray(ground.open * (1 - holes), np.float32)
+    shown = np.asarray(opacity * covered, np.float32)
+    free = np.asarray(ground.clear * (1 - origin.plain), np.float32)
+    weight = _skin_of_both(seen, free, (colour, ground.colour), (likely, ground.likely))
+    bare = np.asarray(ground.likely * ground.apart * covered, np.float32)
+    lighting = _lighting(seen, weight, shown, (origin.plain, bare, ground.apart), blend.mode)
     mattes = Mattes(
-        opacity=np.asarray(opacity, np.float32),
-        face=np.asarray(oval * (1 - front.matte), np.float32),
-        skin=_skin(grid, width, shown, tolerant, apart * (1 - front.matte)),
-        front=front.matte,
-        coefficients=occlusion.coefficients(
-            front.matte, seen.wanted, occlusion.RADIUS, occlusion.EPSILON
-        ),
+        opacity=opacity,
+        face=np.asarray(ground.oval * covered, np.float32),
+        skin=_skin(grid, width, shown, (likely, ground.likely), ground.apart * covered),
+        front=ground.front.matte,
+        coefficients=ground.coefficients,
     )
     maps = FaceMaps(grid, origin, mattes, lighting, moves, target.picture, width)
     grain = _grain(FaceField(maps, blend, Grain()), target)
-    notes = (*_notes(front, blend), *remarks.notes)
+    notes = (*_notes(ground.front, blend), *remarks.notes)
     return FaceField(maps, blend, grain, Remarks(notes, remarks.warnings))
 
 
@@ -113,8 +105,14 @@ def _notes(front: occlusion.Occlusion, blend: Blend) -> tuple[str, ...]:
     if not front.glasses:
         return ()
     if blend.keep_glasses:
-        return ("the target's spectacles stay in front of the face; no-keep-glasses replaces them",)
-    return ("the target's spectacles are replaced as far as they lie over the face",)
+        return (
+            "the target's spectacles stay in front of the face; without keep-glasses they are "
+            "replaced",
+        )
+    return (
+        "the target's spectacles are replaced as far as they lie over the face; parts beside it, "
+        "such as temples, stay",
+    )
 
 
 def _skin(
@@ -248,12 +246,23 @@ def _detail_gain(seen: Seen, maps: FloatArray, shown: FloatArray, plain: FloatAr
     given, wanted = seen.sharpness
     if given <= 0:
         return 1.0
-    lack, level, soft = (np.moveaxis(part, 0, -1) for part in np.split(maps, 3))
+    # Beyond the outline nothing counts: there the target is left as it is.
+    corners = seen.grid.nodes_of(seen.landmarks[topology.FACE_OVAL, :2])
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int) - _AROUND_OVAL, 0)
+    high = np.ceil(corners.max(axis=0)).astype(int) + _AROUND_OVAL
+    part = np.s_[low[1] : high[1], low[0] : high[0]]
+    given_there, wanted_there = seen.given[part], seen.wanted[part]
+    weight, bare = shown[part][..., None], plain[part][..., None]
+    lack, level, soft = (
+        np.ascontiguousarray(np.moveaxis(each, 0, -1)[part]) for each in np.split(maps, 3)
+    )
+    fused = seen.wanted.copy()
 
     def sharp(gain: float) -> float:
-        lit = light.shoulder(light.relight(light.with_detail(seen.given, soft, gain), lack, level))
-        lit += plain[..., None] * (seen.wanted - lit)
-        fused = seen.wanted + shown[..., None] * (lit - seen.wanted)
+        detailed = light.with_detail(given_there, soft, gain)
+        lit = light.shoulder(light.relight(detailed, lack, level))
+        lit += bare * (wanted_there - lit)
+        fused[part] = wanted_there + weight * (lit - wanted_there)
         return sharpness_at(seen.grid, seen.landmarks, fused)
 
     # The nodes show a little less than the pictures: only ratios are compared.

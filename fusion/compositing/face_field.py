@@ -180,6 +180,8 @@ class FaceField:
 
     def _fuse(self, base: FloatArray, block: Region, at: Size) -> None:
         """Lay the source over a block of the target, in place."""
+        if block.intersect(self._grid.extent(self._target, at)).is_empty:
+            return  # only the target moves there
         opacity, plain = self._grid.sample(self._shape, block, self._target, at)
         if self._covers and opacity.any():
             front = self._grid.sample(self._mattes.coefficients, block, self._target, at)
@@ -218,7 +220,8 @@ class FaceField:
 
     def _lit(self, base: FloatArray, plain: FloatArray, block: Region, at: Size) -> FloatArray:
         place = (self._lighting.grid, block, at)
-        lack, level, soft = np.split(self._sampled(self._lighting.maps, *place), 3, axis=-1)
+        maps = self._lighting.grid.sample(self._lighting.maps, block, self._target, at)
+        lack, level, soft = (_joined(part) for part in np.split(maps, 3))
         source = light.with_detail(self._origin.pixels(base, block, at), soft, self._lighting.gain)
         lit = light.shoulder(light.relight(source, lack, level))
         if plain.any():
@@ -229,12 +232,17 @@ class FaceField:
 
     def _sampled(self, maps: FloatArray, grid: FaceGrid, block: Region, at: Size) -> FloatArray:
         """Maps at the pixels of a block, H x W x C."""
-        return np.moveaxis(grid.sample(maps, block, self._target, at), 0, -1)
+        return _joined(grid.sample(maps, block, self._target, at))
 
 
 def _snapped(opacity: FloatArray) -> FloatArray:
     """Opacity with the long tails of the blurs cut off: what looks untouched is untouched."""
     return np.where(opacity < _TAIL, np.float32(0), np.where(opacity > 1 - _TAIL, 1, opacity))
+
+
+def _joined(planes: FloatArray) -> FloatArray:
+    """C x H x W as H x W x C; computing with a mere view of it would take twice as long."""
+    return np.asarray(cv2.merge(list(planes)), np.float32)
 
 
 def _read(under: Backdrop, region: Region) -> FloatArray:

@@ -79,11 +79,21 @@ class FaceGrid:
     def fill(self, polygon: FloatArray) -> FloatArray:
         """Coverage of a polygon (N x 2 target pixels) per node, 0-1, antialiased."""
         fine = 4
-        scaled = (self.nodes_of(polygon) + 0.5) * fine - 0.5
-        canvas = np.zeros((self.rows * fine, self.columns * fine), np.uint8)
+        nodes = self.nodes_of(polygon)
+        covered = np.zeros(self.shape, np.float32)
+        # Only the nodes around it; a whole number of them moves no edge.
+        left, top = (max(int(np.floor(edge)) - 1, 0) for edge in nodes.min(axis=0))
+        right, bottom = (int(np.ceil(edge)) + 2 for edge in nodes.max(axis=0))
+        columns, rows = min(right, self.columns) - left, min(bottom, self.rows) - top
+        if columns <= 0 or rows <= 0:
+            return covered
+        scaled = (nodes - np.array([left, top], np.float32) + 0.5) * fine - 0.5
+        canvas = np.zeros((rows * fine, columns * fine), np.uint8)
         cv2.fillPoly(canvas, [np.round(scaled * 16).astype(np.int32)], 255, cv2.LINE_8, shift=4)
-        coverage = cv2.resize(canvas, (self.columns, self.rows), interpolation=cv2.INTER_AREA)
-        return np.asarray(coverage / np.float32(255.0), np.float32)
+        coverage = cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA)
+        covered[top : top + rows, left : left + columns] = coverage
+        covered /= np.float32(255.0)
+        return covered
 
     def extent(self, target: Size, at: Size) -> Region:
         """The output pixels between the outermost nodes, inside the picture."""
@@ -116,13 +126,16 @@ class FaceGrid:
         return self._at(maps, x, y)
 
     def _at(self, maps: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]) -> FloatArray:
-        """Values at the crossings of columns x and rows y, target pixels."""
+        """Values at the crossings of columns x and rows y, target pixels that rise."""
         row, down = _between((y - self.y) / self.step, self.rows)
         column, across = _between((x - self.x) / self.step, self.columns)
+        part = maps[:, row[0] : row[-1] + 2, column[0] : column[-1] + 2]
+        row, column = row - row[0], column - column[0]
         # Plain arithmetic on each element: a matrix product would be BLAS, which starts threads
-        # of its own even for blocks this small and waits for them.
-        rows = _mixed(maps.take(row, 1), maps.take(row + 1, 1), down[:, None])
-        return _mixed(rows.take(column, 2), rows.take(column + 1, 2), across)
+        # of its own even for blocks this small and waits for them. Along the rows first: of those
+        # there are fewer now than afterwards.
+        wide = _mixed(part.take(column, 2), part.take(column + 1, 2), across)
+        return _mixed(wide.take(row, 1), wide.take(row + 1, 1), down[:, None])
 
 
 def averages(values: FloatArray, every: int) -> FloatArray:

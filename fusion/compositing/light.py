@@ -85,19 +85,24 @@ def evenly_lit(values: FloatArray, weight: FloatArray) -> FloatArray:
     lab = cv2.cvtColor(np.ascontiguousarray(values), cv2.COLOR_RGB2LAB)
     rows, columns = weight.shape
     y, x = np.meshgrid(np.linspace(-1, 1, rows), np.linspace(-1, 1, columns), indexing="ij")
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y])
-    trust = weight.astype(np.float64)
-    even = weight
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y]).reshape(6, -1)
+    colours = np.ascontiguousarray(lab.reshape(-1, 3).T, np.float64)
+    first, second = np.triu_indices(len(terms))
+    products = terms[first] * terms[second]
+    normal = np.empty((len(terms), len(terms)))
+    likely = even = weight.ravel()
+    trust = likely.astype(np.float64)
     for _ in range(_ROUNDS):
-        normal = np.einsum("ihw,jhw,hw->ij", terms, terms, trust) + np.diag(
-            _STIFF * trust.sum() + 1e-6
-        )
-        right = np.einsum("ihw,hwc,hw->ic", terms, lab, trust)
-        course = np.einsum("ihw,ic->hwc", terms, np.linalg.solve(normal, right))
-        far = np.square((lab - course) / _APART).sum(axis=2)
+        sums = np.einsum("kn,n->k", products, trust)
+        normal[first, second] = normal[second, first] = sums
+        normal += np.diag(_STIFF * trust.sum() + 1e-6)
+        right = np.einsum("in,cn->ic", terms, colours * trust)
+        course = np.einsum("ic,in->cn", np.linalg.solve(normal, right), terms)
+        apart = (colours - course) / _APART[:, None]
+        far = np.einsum("cn,cn->n", apart, apart)
         even = np.square(np.maximum(1 - far / 4, 0)).astype(np.float32)
-        trust = (even * weight).astype(np.float64)
-    return masks.smoothstep(even / np.float32(0.5))
+        trust = (even * likely).astype(np.float64)
+    return masks.smoothstep(even.reshape(weight.shape) / np.float32(0.5))
 
 
 def light_maps(

@@ -96,9 +96,11 @@ def inside_matte(points: FloatArray, picture: Size, feather: float) -> FloatArra
     Args:
         points: rows x columns x 2, pixels of that picture.
     """
-    size = np.array([picture.width, picture.height], np.float32)
-    depth = np.minimum(points + 0.5, size - 0.5 - points).min(axis=-1)
-    return smoothstep(np.asarray(depth / np.float32(feather), np.float32))
+    depths = []
+    for axis, length in enumerate((picture.width, picture.height)):
+        place = points[..., axis]
+        depths.append(np.minimum(place + np.float32(0.5), np.float32(length - 0.5) - place))
+    return smoothstep(np.asarray(np.minimum(*depths) / np.float32(feather), np.float32))
 
 
 def hair_zone(grid: FaceGrid, landmarks: FloatArray) -> FloatArray:

@@ -22,7 +22,8 @@ _CUT_FEATHER = 0.05  # of the face width, inside the source picture's border
 _COLOURLESS = 0.02  # spread of a pixel's channels
 _FEW = 4  # every so many pixels tell whether a picture has colours
 SOURCE_GLASSES = (
-    "the source wears spectacles; they are not carried over, but traces of them may stay"
+    "the source wears spectacles; they are not carried over, but traces of them may stay: a "
+    "picture without spectacles gives a cleaner result"
 )
 
 

@@ -39,9 +39,11 @@ def features_matte(grid: FaceGrid, landmarks: FloatArray, margin: float) -> Floa
     """1 over lips, eyes and brows and ``margin`` target pixels around them, else 0; soft edges."""
     covered = np.zeros(grid.shape, np.float32)
     for area in FEATURES:
-        covered = np.maximum(covered, grid.fill(masks.hull(landmarks[area, :2])))
+        np.maximum(covered, grid.fill(masks.hull(landmarks[area, :2])), out=covered)
     reach = margin / grid.step
-    return softened(np.asarray(cv2.dilate(covered, disc(reach))), reach / 2)
+    # Coverage comes in steps of 1 / 255, and bytes are compared four times as fast.
+    grown = cv2.dilate(np.rint(covered * np.float32(255)).astype(np.uint8), disc(reach))
+    return softened(np.asarray(grown / np.float32(255), np.float32), reach / 2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

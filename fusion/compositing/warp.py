@@ -214,7 +214,11 @@ def sample(window: Window, points: FloatArray) -> FloatArray:
     Returns:
         h x w x 3 float32 in [0, 1], encoded as in the window.
     """
-    x, y = np.ascontiguousarray(np.moveaxis(window.inward(points), -1, 0))
+    # Plane by plane, as maps over a grid lie in memory.
+    x, y = (
+        np.asarray((points[..., axis] + 0.5) * factor - offset - 0.5, np.float32)
+        for axis, (factor, offset) in enumerate(zip(window.factor, window.offset, strict=True))
+    )
     height, width = window.pixels.shape[:2]
     low = [int(np.floor(plane.min())) - _MARGIN for plane in (x, y)]
     high = [int(np.ceil(plane.max())) + _MARGIN for plane in (x, y)]

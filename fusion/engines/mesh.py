@@ -9,6 +9,7 @@ rectangle at any scale from the source's own pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from fusion.compositing import composition, placing
 from fusion.compositing.composition import Seen
 from fusion.compositing.face_field import FaceField, Remarks
 from fusion.compositing.form import ANALYSIS_PX, Form
+from fusion.compositing.ground import Ground
+from fusion.compositing.moves import Moves
 from fusion.compositing.origin import Origin, Picture
 from fusion.engines.base import Capabilities, FaceView, Pair, Sight
 from fusion.request import EXPRESSIONS, MODES, Blend
@@ -53,17 +56,26 @@ class MeshEngine:
 def _field(source: FaceView, target: FaceView, blend: Blend, progress: Progress) -> FaceField:
     form = Form.between(source, target, blend)
     grid = form.grid()
-    moves = form.moves(grid.step, target.in_front)
-    progress.check()
-    window = placing.toned_like(source.window, target.window)
-    placed = placing.placed(grid, form, source, window, target.window)
-    progress.check()
-    wanted = placing.moved(grid, moves, target.window)
+
+    def look() -> tuple[Moves, Ground]:
+        moves = form.moves(grid.step, target.in_front)
+        progress.check()
+        wanted = placing.moved(grid, moves, target.window)
+        place = (grid, form.landmarks, form.width)
+        return moves, Ground.of(*place, wanted, target, blend.keep_glasses)
+
+    # Neither picture needs the other yet.
+    with ThreadPoolExecutor(1) as beside:
+        looking = beside.submit(look)
+        window = placing.toned_like(source.window, target.window)
+        placed = placing.placed(grid, form, source, window, target.window)
+        progress.check()
+        moves, ground = looking.result()
     sharpness = (source.face.quality.sharpness, target.face.quality.sharpness)
-    seen = Seen(grid, form.landmarks, form.width, placed.given, wanted, sharpness)
+    seen = Seen(grid, form.landmarks, form.width, placed.given, ground, sharpness)
     holes = np.zeros(grid.shape, np.float32)
     if blend.expression == "target":
-        holes = form.holes(grid, wanted)
+        holes = form.holes(grid, ground.values)
     remarks = Remarks(warnings=(placing.SOURCE_GLASSES,) if placed.glasses else ())
     progress.check()
     origin = Origin(Picture(window, placed.places, grid, target.picture), grid, target.picture)

@@ -8,9 +8,10 @@ forbid the browser every request to another origin; the other two are cut off he
 from __future__ import annotations
 
 import re
+import secrets
 from urllib.parse import unquote
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,6 +35,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+COOKIE = "ff-visitor"
+"""Tells a browser's pages from those of others: their history is nobody else's business."""
+_VISITOR = re.compile(rf"(?:^|;\s*){COOKIE}=([\w-]{{22,64}})(?:;|$)")
 LINK_PREVIEWS = re.compile(rb'[ \t]*<meta\s+(?:property|name)="(?:og|twitter):[^>]*>\n?')
 WEB_FETCH = re.compile(r"/(?:file|proxy|stream)=?/*https?:", re.IGNORECASE)
 
@@ -51,15 +55,31 @@ class PrivateResponses:
             refusal = PlainTextResponse("The studio fetches nothing from the web.", 403)
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, receive, _Guarded(send, is_page=scope["path"] == "/"))
+            is_page = scope["path"] == "/"
+            known = visitor_of(Headers(scope=scope).get("cookie", ""))
+            new = secrets.token_urlsafe(24) if is_page and not known else ""
+            await self._app(scope, receive, _Guarded(send, is_page, new))
+
+
+def visitor_of(cookies: str) -> str:
+    """The visitor's name in a Cookie header; "" if there is none."""
+    found = _VISITOR.search(cookies)
+    return found.group(1) if found else ""
 
 
 class _Guarded:
-    """Adds the headers to a response; holds the page back until it is whole, to clean it."""
+    """Adds the headers to a response; holds the page back until it is whole, to clean it.
 
-    def __init__(self, send: Send, is_page: bool) -> None:
+    Args:
+        send: Sends what comes out.
+        is_page: Whether the response is the page itself.
+        visitor: A name for a visitor who has none yet; "" if it is known.
+    """
+
+    def __init__(self, send: Send, is_page: bool, visitor: str) -> None:
         self._send = send
         self._is_page = is_page
+        self._visitor = visitor
         self._start: Message | None = None
         self._body = b""
 
@@ -68,6 +88,10 @@ class _Guarded:
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers[name] = value
+            if self._visitor:
+                headers.append(
+                    "Set-Cookie", f"{COOKIE}={self._visitor}; Path=/; HttpOnly; SameSite=Lax"
+                )
             if self._is_page:
                 self._start = message
             else:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 ROUTE = "/gradio_api/upload"
 AROUND_FILE = 64 * 1024  # bytes that a request may have besides the file
+MOST_BODY = 16_000_000  # bytes of a request that is no upload
 KEPT_FREE = 1_000_000_000  # bytes of the disk that uploads leave to everything else
 
 
@@ -33,14 +34,18 @@ class BoundedUploads:
         self._coming = 0  # bytes of the uploads that are being received
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/") != ROUTE:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         text = Headers(scope=scope).get("content-length", "")
         length = int(text) if text.isascii() and text.isdecimal() else 0
-        refusal = self._refusal(length)
+        is_upload = scope["path"].rstrip("/") == ROUTE
+        refusal = self._refusal(length) if is_upload else _refusal_of_body(length)
         if refusal is not None:
             await refusal(scope, receive, send)
+            return
+        if not is_upload:
+            await self._app(scope, receive, send)
             return
         self._coming += length
         try:
@@ -56,3 +61,10 @@ class BoundedUploads:
         if shutil.disk_usage(self._folder).free < KEPT_FREE + self._coming + length:
             return PlainTextResponse("The studio has no room for the upload.", 507)
         return None
+
+
+def _refusal_of_body(length: int) -> PlainTextResponse | None:
+    """Other requests are read into memory whole."""
+    if length > MOST_BODY:
+        return PlainTextResponse("The request is too large.", 413)
+    return None

@@ -1,161 +1,135 @@
-"""What the page's own components show, as the plain values that their scripts read."""
+"""What the page's parts show, as the plain values that their scripts read.
+
+Texts come in both languages; the browser shows the one it is set to.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
-from common.errors import StudioError
-from common.types import Face, Region, Size
+from common.types import Region, Size
 from fusion.request import FusionResult
 from preprocess.frame import Frame, plan_frame
 from preprocess.resolution import Resolution
-from studio.page.texts import Language, say
-from studio.service.fusion_service import EngineStatus, Fused, Photo, Role
+from studio.page.messages import for_page
+from studio.page.texts import both
+from studio.page.texts.language import Bilingual
 from studio.service.jobs import JobStatus
-
-if TYPE_CHECKING:
-    from fusion.engines.unet.devices import Gpu
+from studio.service.wish import Fused, Photo, Role
 
 View = dict[str, Any]
-EMPTY_STAGE: View = {"state": "empty"}
-
-EMPTY_PICKER: View = {"faces": []}  # not None: the browser must see it as a change
-BUSY_PICKER: View = {"busy": True}
-
-FOLDERS = re.compile(r"(?<![^\s'\"(])/(?=[^\s/])(?:[^/\s'\"]+/)*")
+ENGINE_NAMES = {"mesh": "Mesh", "modelscope": "ModelScope"}
+"""How the page writes them."""
 BESIDE_FACES = 0.06  # of the picture's width, from the divider to the first new face
 
 
-def photo_view(photo: Photo, role: Role, smallest: int, language: Language) -> View:
-    """A picker with its photograph and the faces found, the largest one chosen.
+def photo_view(name: str, photo: Photo, role: Role, smallest: int) -> View:
+    """A photograph and the faces found in it.
 
     Args:
+        name: Its id.
         smallest: The smallest face that was looked for, px; named when there is none.
     """
-    view: View = {
+    message = None
+    if not photo.faces:
+        message = both(f"no_face_{role}", name=photo.name, pixels=smallest)
+    return {
+        "id": name,
         "url": file_link(photo.preview),
         "name": photo.name,
-        "facts": f"{photo.name} · {pixels(photo.size, language)}",
+        "size": [photo.size.width, photo.size.height],
         "width": photo.shown.width,
         "height": photo.shown.height,
-        "faces": [outline(face, photo.size) for face in photo.faces],
-        "chosen": [0] if photo.faces else [],
+        "format": photo.format,
+        "threshold": photo.threshold,
+        "faces": [outline(face.box, photo.size) for face in photo.faces],
+        "message": message,
     }
-    if not photo.faces:
-        view["message"] = say(language, f"no_face_{role}", name=photo.name, pixels=smallest)
-    return view
 
 
-def busy_view(status: JobStatus, target: Photo) -> View:
-    """The stage while a job waits or runs."""
+def busy_view(status: JobStatus, remaining: float | None) -> View:
+    """A job that waits or runs.
+
+    Args:
+        remaining: Seconds that it will still run; None where that is not known.
+    """
     return {
         "state": "busy",
         "position": status.position,
         "stage": status.stage,
         "fraction": round(status.fraction, 3),
         "stopping": status.stopping,
-        "before": file_link(target.preview),
-        "width": target.size.width,
-        "height": target.size.height,
+        "remaining": None if remaining is None else round(remaining, 1),
     }
 
 
-def done_view(fused: Fused, target: Photo, language: Language) -> View:
-    """The stage with a result; without a preview it has only the facts and the file."""
+def done_view(fused: Fused, target: Size, before: Path, storage: Path) -> View:
+    """A result; without a preview it has only the facts and the file.
+
+    Args:
+        target: Size of the target.
+        before: The target's preview.
+        storage: The folder of uploads and results; no text tells where it is.
+    """
     result = fused.result
-    warnings = [stand_alone(warning) for warning in result.warnings]
+    warnings = [for_page(warning, storage) for warning in result.warnings]
     if fused.preview is None:
-        warnings.append(say(language, "no_preview"))
+        warnings.append(both("no_preview"))
     output = result.request.output.path
-    megabytes = output.stat().st_size / 1e6
-    seconds = f"{result.seconds['total']:.1f}"
-    engine = say(language, "engine_on", engine=result.engine, device=result.device)
+    frame = frame_of(result, target)
     boxes = [face.box for face, used in result.faces if used]
-    frame = _frame(result, boxes, target.size)
     return {
         "state": "done",
-        "before": file_link(target.preview),
+        "before": file_link(before),
         "after": None if fused.preview is None else file_link(fused.preview),
         "width": result.size.width,
         "height": result.size.height,
         "placed": _placed(frame),
-        "divide": _divider(boxes, target.size, frame),
+        "divide": _divider(boxes, target, frame),
+        "faces": [_shown(box, target, frame) for box in boxes],
         "link": file_link(output),
         "file": output.name,
-        "facts": [
-            ["fact_size", pixels(result.size, language)],
-            ["fact_file", f"{result.format.upper()} · {megabytes:.1f} MB"],
-            ["fact_time", say(language, "seconds", seconds=seconds)],
-            ["fact_engine", engine],
-            ["fact_written", say(language, result.written)],
-        ],
-        "why": stand_alone(result.engine_reason) if result.engine_reason else "",
-        "notes": [stand_alone(note) for note in result.notes],
+        "bytes": output.stat().st_size,
+        "facts": _facts(result),
+        "why": for_page(result.engine_reason, storage) if result.engine_reason else None,
+        "notes": [for_page(note, storage) for note in result.notes],
         "warnings": warnings,
     }
 
 
-def engine_lines(status: EngineStatus, storage: Path, language: Language) -> list[str]:
-    """The engine that will be used, why, and how to get the other; then each GPU."""
-    choice = status.choice
-    line = say(language, f"engine_{choice.reason}", engine=choice.engine)
-    if status.problem is not None:
-        problem = say(language, "engine_problem")
-        line = " ".join((line, problem, sentence(status.problem, storage, language)))
-    return [line, *(_gpu_line(gpu, language) for gpu in status.gpus)]
+def _facts(result: FusionResult) -> list[tuple[str, Bilingual]]:
+    """Name of a text and what it says of this result."""
+    size = result.request.output.path.stat().st_size
+    megabytes = f"{size / 1e6:.1f}" if size >= 1e5 else f"{size / 1e6:.2f}"
+    plain = result.format.upper() + f" · {megabytes} MB"
+    seconds = f"{result.seconds['total']:.1f}"
+    engine = ENGINE_NAMES.get(result.engine, result.engine)
+    return [
+        ("fact_size", both("pixels", width=result.size.width, height=result.size.height)),
+        ("fact_file", {"en": plain, "zh": plain}),
+        ("fact_time", both("seconds", seconds=seconds)),
+        ("fact_engine", both("engine_on", engine=engine, device=device_name(result.device))),
+        ("fact_written", both(f"written_{result.written}")),
+    ]
 
 
-def _gpu_line(gpu: Gpu, language: Language) -> str:
-    used, total = (f"{megabytes / 1024:.1f}" for megabytes in (gpu.used_mb, gpu.total_mb))
-    line = say(language, "gpu", name=gpu.name, used=used, total=total)
-    if gpu.utilisation is None:
-        return line
-    return line + say(language, "gpu_load", percent=gpu.utilisation)
+def device_name(device: str) -> str:
+    """``cpu`` -> CPU, ``cuda:0`` -> GPU 0."""
+    kind, _, number = device.partition(":")
+    return "CPU" if kind == "cpu" else f"GPU {number or 0}"
 
 
-def note_view(text: str) -> View:
-    """The empty stage with a calm sentence."""
-    return EMPTY_STAGE | {"note": text}
-
-
-def error_view(error: StudioError, storage: Path, language: Language) -> View:
-    """The empty stage with a sentence about what went wrong."""
-    return EMPTY_STAGE | {"message": sentence(error, storage, language)}
-
-
-def sentence(error: StudioError, storage: Path, language: Language) -> str:
-    """The error for the page: files by their names, not by where the server keeps them.
-
-    Args:
-        storage: The folder of uploads and results; its name may contain spaces, and so may
-            those of the files in it.
-    """
-    message = stand_alone(error.message.replace(str(storage), ""))
-    # Afterwards, so that a file's name at the beginning keeps its small letter.
-    return say(language, "error_lead") + FOLDERS.sub("", message)
-
-
-def stand_alone(text: str) -> str:
-    """Errors and warnings are written to follow a colon; here they stand alone."""
-    first = text[:1].upper() + text[1:]
-    return first if first.endswith((".", "!", "?", "。")) else first + "."
-
-
-def pixels(size: Size, language: Language) -> str:
-    return say(language, "pixels", width=size.width, height=size.height)
-
-
-def _frame(result: FusionResult, faces: Sequence[Region], target: Size) -> Frame:
+def frame_of(result: FusionResult, target: Size) -> Frame:
     """Where the result lies in the target."""
     fit = result.request.output.fit
     if fit == "keep":
         return Frame(result.size, Region.whole(result.size))
+    boxes = [face.box for face, used in result.faces if used]
     # Whatever was asked for, it was answered with this size.
-    return plan_frame(target, Resolution(exact=result.size), fit, faces, float("inf"))
+    return plan_frame(target, Resolution(exact=result.size), fit, boxes, float("inf"))
 
 
 def _placed(frame: Frame) -> dict[str, float]:
@@ -167,6 +141,14 @@ def _placed(frame: Frame) -> dict[str, float]:
         "across": round(100 * at.width / window.width, 4),
         "down": round(100 * at.height / window.height, 4),
     }
+
+
+def _shown(box: Region, target: Size, frame: Frame) -> dict[str, float]:
+    """A target's face in the result, percent of the result's sides."""
+    at = box.scale(frame.at.width / target.width, frame.at.height / target.height)
+    window = frame.window
+    moved = Region(at.x - window.x, at.y - window.y, at.width, at.height)
+    return outline(moved, window.size)
 
 
 def _divider(faces: Sequence[Region], target: Size, frame: Frame) -> float:
@@ -183,12 +165,12 @@ def file_link(path: Path) -> str:
     return "gradio_api/file=" + quote(path.as_posix())
 
 
-def outline(face: Face, size: Size) -> dict[str, float]:
-    """The face's box clipped to the picture, as percentages of its width and height."""
-    box = face.box.clip(size)
+def outline(box: Region, size: Size) -> dict[str, float]:
+    """A face's box clipped to its picture, as percentages of the picture's width and height."""
+    inside = box.clip(size)
     return {
-        "x": round(100 * box.x / size.width, 3),
-        "y": round(100 * box.y / size.height, 3),
-        "w": round(100 * box.width / size.width, 3),
-        "h": round(100 * box.height / size.height, 3),
+        "x": round(100 * inside.x / size.width, 3),
+        "y": round(100 * inside.y / size.height, 3),
+        "w": round(100 * inside.width / size.width, 3),
+        "h": round(100 * inside.height / size.height, 3),
     }

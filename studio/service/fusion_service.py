@@ -1,4 +1,4 @@
-"""What the page asks for: look at a photograph, fuse two, make the demo pair.
+"""What the page asks for: look at a photograph, fuse some, make the demo pair.
 
 The pipeline and its libraries are loaded on first use, or ahead of it by `warm_up`, so
 that the page answers before they are.
@@ -8,110 +8,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from common.errors import CancelledError, EngineUnavailableError, InputError, StudioError
+from common.errors import CancelledError, InputError, StudioError
 from common.progress import Progress
 from common.settings import Settings
-from common.types import Face, Size
-from fusion.request import (
-    Blend,
-    Detection,
-    FaceSelection,
-    FusionRequest,
-    FusionResult,
-    Network,
-    Output,
-    check_choice,
-)
-from preprocess.resolution import FITS, Resolution, output_size
+from common.types import Size
+from fusion.request import Detection, FusionRequest
+from preprocess.resolution import Resolution, output_size
+from studio.service.batch import Batches
+from studio.service.engines import Engines, EngineStatus
+from studio.service.estimates import Estimates
+from studio.service.history import History
 from studio.service.jobs import Job, JobQueue
+from studio.service.live import Live
 from studio.service.storage import Storage, download_name, storage_errors
+from studio.service.wish import Fused, Photo, Role, Wish
 
 if TYPE_CHECKING:
-    from fusion.engines.base import Engine
-    from fusion.engines.registry import Choice
-    from fusion.engines.unet.devices import Gpu
     from fusion.pipeline import Pipeline
     from preprocess.image_file import ImageFile
 
 LOG = logging.getLogger(__name__)
-SUFFIXES = {
-    "jpeg": ".jpg",
-    "png": ".png",
-    "webp": ".webp",
-    "tiff": ".tif",
-    "avif": ".avif",
-    "heic": ".heic",
-    "gif": ".png",  # 256 colours would not do for a face
-}
-"""File suffix of a result by the format of its target."""
 ANALYSES_AT_ONCE = 2
 PREVIEW_NAME = "preview.jpg"
-Role = Literal["target", "source"]
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """An uploaded picture that has been looked at.
-
-    path: the uploaded file, unchanged. size: upright. format: of `SUFFIXES`. faces: largest
-    first, possibly none. preview: the small picture of it that the browser shows. shown: the
-    preview's size.
-    """
-
-    path: Path
-    size: Size
-    format: str
-    faces: tuple[Face, ...]
-    preview: Path
-    shown: Size
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One fusion as the person at the page describes it.
-
-    target_faces, source_face: indices of the photos' faces. ratio: 0-1. resolution: a text
-    that `Resolution.parse` reads. fit: one of `preprocess.resolution.FITS`.
-    """
-
-    target: Photo
-    source: Photo
-    target_faces: tuple[int, ...]
-    source_face: int
-    ratio: float
-    resolution: str
-    fit: str = "keep"
-
-
-@dataclass(frozen=True, slots=True)
-class Fused:
-    """A finished fusion.
-
-    preview: a small picture of it; None where none could be made of the complete file.
-    """
-
-    result: FusionResult
-    preview: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """The engine that fusions use, and the machine's GPUs.
-
-    problem: why it cannot run; None if it can, as far as is known before it is loaded.
-    """
-
-    choice: Choice
-    problem: EngineUnavailableError | None
-    gpus: tuple[Gpu, ...]
 
 
 class FusionService:
@@ -128,18 +51,22 @@ class FusionService:
         limits = settings.limits
         self.queue = JobQueue(limits.concurrent, limits.queue, limits.deadline_s)
         self.analyses = JobQueue(ANALYSES_AT_ONCE, limits.queue, limits.deadline_s)
+        self.engines = Engines(settings)
         self._loading = threading.Lock()
         self._making_demo = threading.Lock()
         self._pipeline: Pipeline | None = None
-        self._engine: Engine | None = None
-        self._choice: Choice | None = None
+        self.history = History(storage, settings.storage.keep_hours)
+        self.estimates = Estimates(self)
+        self.batches = Batches(self)
+        self.live = Live(self)
 
     def warm_up(self) -> None:
         """Load the pipeline and the engine in the background; a failure shows on first use."""
 
         def work() -> None:
             try:
-                self._load()
+                self.pipeline()
+                self.engines.get(self.settings.fusion.engine)
             except StudioError as error:
                 LOG.warning("not ready: %s", error.message)
 
@@ -147,8 +74,11 @@ class FusionService:
         # that is being loaded just then ends the program with an abort.
         threading.Thread(target=work, name="warm-up").start()
 
-    def look_at(self, path: Path) -> Job[Photo]:
+    def look_at(self, path: Path, threshold: float | None = None) -> Job[Photo]:
         """Queue the reading of an uploaded file: its header, its faces, a preview.
+
+        Args:
+            threshold: Lowest detection score of a face; None for the settings'.
 
         The job fails with a `StudioError` if it is not a picture that can be used, and the
         file is deleted then; no face is not an error.
@@ -156,9 +86,9 @@ class FusionService:
         Raises:
             BusyError: The queue is full.
         """
-        return self.analyses.submit(lambda progress: self._look(path, progress))
+        return self.analyses.submit(lambda progress: self._look(path, threshold, progress))
 
-    def look_at_demo(self, role: Role) -> Job[Photo]:
+    def look_at_demo(self, role: Role, threshold: float | None = None) -> Job[Photo]:
         """Likewise for a picture of the demo pair, which is made when first asked for.
 
         Raises:
@@ -167,7 +97,7 @@ class FusionService:
 
         def work(progress: Progress) -> Photo:
             target, source = self._demo_pair()
-            return self._look(target if role == "target" else source, progress)
+            return self._look(target if role == "target" else source, threshold, progress)
 
         return self.analyses.submit(work)
 
@@ -189,71 +119,86 @@ class FusionService:
 
         return smallest_face(size, self.settings.detection.min_face)
 
-    def engine_status(self) -> EngineStatus:
-        """Which engine fusions use and why, and how busy the GPUs are now."""
-        from fusion.engines.registry import choose_engine, require_engine
-        from fusion.engines.unet.devices import gpu_status
+    def engine_status(self, wanted: str | None = None) -> EngineStatus:
+        """Which engine fusions use and why, and how busy the GPUs are now.
 
-        choice = self._choice or choose_engine(self.settings.fusion.engine, self.settings)
-        problem = None
-        try:
-            require_engine(choice.engine, self.settings)
-        except EngineUnavailableError as error:
-            problem = error
-        return EngineStatus(choice, problem, gpu_status())
+        Args:
+            wanted: An engine's name or ``auto``; None for the settings'.
+        """
+        return self.engines.status(wanted or self.settings.fusion.engine)
 
-    def submit(self, wish: Wish) -> Job[Fused]:
+    def submit(self, wish: Wish, done: Callable[[Fused], object] | None = None) -> Job[Fused]:
         """Queue a fusion. A job that fails or is cancelled leaves no file.
+
+        Args:
+            done: Told of the result before the job ends, whether or not somebody waits for it.
 
         Raises:
             OptionError: A value of the wish is out of range.
             BusyError: The queue is full.
         """
-        from fusion.engines.registry import network_settings
-
-        own = self.settings.fusion
-        network = network_settings(self.settings.modelscope)
-        blend = Blend(wish.ratio, own.mode, own.shape, own.expression, own.keep_glasses, network)
-        resolution = Resolution.parse(wish.resolution)
-        check_choice("fit", wish.fit, FITS)
-        pairs = tuple((wish.source_face, index) for index in wish.target_faces)
-        name = download_name(wish.target.name, SUFFIXES[wish.target.format])
-        wanted = self.settings.output
+        wish.check()
+        name = download_name(wish.target.name, wish.controls.suffix(wish.target.format))
 
         def work(progress: Progress) -> Fused:
             path = self.storage.new_file(name)
-            output = Output(path, resolution, wish.fit, wanted.quality, wanted.jpeg_graft)
-            request = FusionRequest(
-                target=wish.target.path,
-                sources=(wish.source.path,),
-                output=output,
-                blend=blend,
-                faces=FaceSelection(pairs=pairs),
-                detection=self._detection(),
-                max_memory_mb=self.settings.limits.max_memory_mb,
-            )
             try:
-                return self._fuse(request, progress)
+                begun = time.perf_counter()
+                fused = self._fuse(self.request(wish, path), wish.controls.engine, progress)
+                self.estimates.learn(wish, fused, time.perf_counter() - begun)
+                if done is not None:
+                    done(fused)
+                return fused
             except BaseException:  # raised again: however it ends, no half result stays
-                self.storage.discard(output.path)
+                self.storage.discard(path)
                 raise
 
         return self.queue.submit(work)
 
+    def request(self, wish: Wish, output: Path) -> FusionRequest:
+        """The request for a wish; what its engine does not have is left out of it.
+
+        Raises:
+            OptionError: A value is out of range.
+            EngineUnavailableError: The engine cannot run here.
+        """
+        controls = wish.controls
+        neural = bool(self.engines.get(controls.engine).capabilities.composites)
+        own = self.settings
+        graft = own.output.jpeg_graft if controls.quality is None else "auto"
+        return FusionRequest(
+            target=wish.target.path,
+            sources=tuple(source.path for source in wish.sources),
+            output=controls.output(output, graft),
+            blend=controls.blend(neural),
+            finish=controls.finish(),
+            faces=wish.faces,
+            detection=self._detection(controls.threshold),
+            max_memory_mb=own.limits.max_memory_mb,
+        )
+
     def close(self) -> None:
         """Cancel all jobs and take no more; the engine gives up its memory and device."""
-        for queue in (self.queue, self.analyses):
-            if not queue.shutdown():
-                LOG.warning("a job did not end in time")
-        with self._loading:
-            if self._engine is not None:
-                self._engine.close()
+        self.batches.close()  # first: it would put its next file into the queue
+        ended = [self.live.close(), self.queue.shutdown(), self.analyses.shutdown()]
+        if not all(ended):
+            LOG.warning("a job did not end in time")
+        self.engines.close()
 
-    def _look(self, path: Path, progress: Progress) -> Photo:
-        pipeline, _ = self._load()
+    def pipeline(self) -> Pipeline:
+        """The pipeline, loaded when it is first asked for."""
+        with self._loading:
+            if self._pipeline is None:
+                from fusion.pipeline import build_pipeline
+
+                self._pipeline = build_pipeline(self.settings)
+            return self._pipeline
+
+    def _look(self, path: Path, threshold: float | None, progress: Progress) -> Photo:
+        detection = self._detection(threshold)
         preview = self.storage.new_file(PREVIEW_NAME)
         try:
-            image, faces = pipeline.detect(path, self._detection(), progress)
+            image, faces = self.pipeline().detect(path, detection, progress, shown=True)
             shown = self._write_preview(image, preview, progress)
         except BaseException as error:  # raised again, like a fusion's
             self.storage.discard(preview)
@@ -261,15 +206,12 @@ class FusionService:
             if isinstance(error, InputError):
                 self.storage.discard(path)
             raise
-        return Photo(path, image.size, image.format, faces, preview, shown)
+        return Photo(path, image.size, image.format, faces, detection.threshold, preview, shown)
 
-    def _fuse(self, request: FusionRequest, progress: Progress) -> Fused:
+    def _fuse(self, request: FusionRequest, engine: str, progress: Progress) -> Fused:
         from preprocess.image_file import ImageFile
 
-        pipeline, engine = self._load()
-        if not engine.capabilities.composites:
-            request = replace(request, blend=replace(request.blend, network=Network()))
-        result = pipeline.run(request, engine, progress)
+        result = self.pipeline().run(request, self.engines.get(engine), progress)
         output = request.output.path
         preview = output.with_name(PREVIEW_NAME)
         try:
@@ -296,19 +238,6 @@ class FusionService:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return make_demo_pair(folder)
 
-    def _detection(self) -> Detection:
+    def _detection(self, threshold: float | None = None) -> Detection:
         wanted = self.settings.detection
-        return Detection(wanted.threshold, wanted.min_face)
-
-    def _load(self) -> tuple[Pipeline, Engine]:
-        with self._loading:
-            if self._pipeline is None or self._engine is None:
-                # What they load would keep the page from answering for a second.
-                from fusion.engines.registry import choose_engine, create_engine
-                from fusion.pipeline import build_pipeline
-
-                self._pipeline = build_pipeline(self.settings)
-                choice = choose_engine(self.settings.fusion.engine, self.settings)
-                self._engine = create_engine(choice, self.settings)
-                self._choice = choice
-            return self._pipeline, self._engine
+        return Detection(wanted.threshold if threshold is None else threshold, wanted.min_face)

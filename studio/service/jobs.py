@@ -56,6 +56,16 @@ class JobStatus:
     stopping: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many jobs a queue has, and how many it takes."""
+
+    running: int
+    waiting: int
+    most_running: int
+    most_waiting: int
+
+
 class Job(Generic[T]):
     """A piece of work in a `JobQueue`; every method is safe from any thread."""
 
@@ -230,6 +240,11 @@ class JobQueue:
                 if other is job:
                     return max(0, place - free)
         return 0
+
+    def load(self) -> Load:
+        """How busy it is."""
+        with self.changed:
+            return Load(len(self._running), len(self._waiting), self._limit, self._most_waiting)
 
     def withdraw(self, job: Job[T]) -> None:
         """See `Job.cancel`."""

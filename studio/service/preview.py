@@ -18,7 +18,6 @@ from preprocess.window import scaled_size
 from studio.service.storage import storage_errors
 
 PREVIEW_QUALITY = 88
-ROWS_AT_ONCE = 128
 
 
 def preview_size(size: Size, longest: int) -> Size:
@@ -38,12 +37,10 @@ def write_preview(image: ImageFile, longest: int, path: Path, progress: Progress
         StoppedError: ``progress`` ended the work.
     """
     size = preview_size(image.size, longest)
-    strips = []
-    for _, rows in image.strips(size, ROWS_AT_ONCE, overlap=0):
-        strips.append(rows)
-        progress.check()
+    pixels = np.ascontiguousarray(image.shown(size, progress))
+    progress.check()
     encoded = io.BytesIO()  # not into the file: Pillow may keep the reason of a failure to itself
-    Image.fromarray(np.concatenate(strips)).save(encoded, "JPEG", quality=PREVIEW_QUALITY)
+    Image.fromarray(pixels).save(encoded, "JPEG", quality=PREVIEW_QUALITY)
     with storage_errors():
         path.write_bytes(encoded.getvalue())
     return size

@@ -76,8 +76,8 @@ class Storage:
             FileMissingError: It lies elsewhere, or has been deleted since.
         """
         missing = FileMissingError(
-            f"{_printable(Path(path).name)} is not among the uploaded files any more; "
-            "upload it again"
+            f"the file {_printable(Path(path).name)} is not here any more; add it again, or make "
+            "it anew"
         )
         try:
             resolved = Path(path).resolve()

@@ -1,6 +1,7 @@
 """A real server, `python app.py`, and a real browser, both for this folder's tests alone."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from studio.service.demo import second_person
+from tests.e2e.visit import Visit
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 30.0
@@ -23,6 +29,8 @@ BROWSER_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -57,6 +65,7 @@ def running_server(folder: Path, models: Path, **settings: str) -> Iterator[Serv
     """Start app.py on a free port with files in ``folder`` and wait until it answers."""
     port = free_port()
     environment = os.environ | {
+        "XDG_CACHE_HOME": str(folder / "cache"),
         "STUDIO_CONFIG": os.devnull,
         "STUDIO_SERVER__PORT": str(port),
         "STUDIO_STORAGE__DIRECTORY": str(folder),
@@ -109,90 +118,78 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_directory: Path) -> I
         yield running
 
 
-@dataclass
-class Visit:
-    """A page that is open, and all that the browser did and said."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    console: list[str] = field(default_factory=list)
-
-    def stage(self, state: str, timeout_s: float = 60) -> None:
-        """Wait until the right-hand side is in a state."""
-        self.page.wait_for_selector(
-            f"#ff-stage .ff-stage[data-state={state}]", timeout=1000 * timeout_s
-        )
-
-    def upload(self, role: str, file: Path) -> None:
-        """Give a file to a picker and wait until its faces are shown."""
-        self.page.set_input_files(f"#ff-{role} .ff-file", file)
-        self.page.wait_for_selector(f"#ff-{role} .ff-picker[data-state=ready] .ff-face")
-
-    def load_demo(self) -> None:
-        self.page.click("#ff-demo")
-        self.page.wait_for_selector("#ff-source .ff-picker[data-state=ready] .ff-face")
-        self.page.wait_for_selector("#ff-start:not([disabled])")
-
-    def alert(self, place: str) -> str:
-        """Wait for a sentence that needs attention and read it."""
-        alert = self.page.wait_for_selector(f"#ff-{place} .ff-alert:not(:empty)")
-        assert alert is not None
-        return alert.inner_text()
-
-
 @pytest.fixture(scope="session")
-def browser_profiles(
-    tmp_path_factory: pytest.TempPathFactory, require_program: Callable[[str], str]
-) -> Iterator[Callable[..., BrowserContext]]:
-    """Opens browsers with a fresh profile each; all are closed in the end."""
+def browser(require_program: Callable[[str], str]) -> Iterator[Browser]:
+    """One Chromium for all tests; each visit has a context of its own in it."""
     chromium = require_program("chromium")
-    opened: list[BrowserContext] = []
     with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=BROWSER_OPTIONS)
+        yield started
+        started.close()
 
-        def open_profile(**options: Any) -> BrowserContext:
-            context = playwright.chromium.launch_persistent_context(
-                str(tmp_path_factory.mktemp("profile")),
-                executable_path=chromium,
-                args=BROWSER_OPTIONS,
-                accept_downloads=True,
-                **options,
-            )
-            opened.append(context)
-            return context
 
-        yield open_profile
-        for context in opened:
-            context.close()
+Open = Callable[..., Visit]
 
 
 @pytest.fixture
-def visit(
-    server: Server, browser_profiles: Callable[..., BrowserContext]
-) -> Iterator[Callable[..., Visit]]:
-    """Opens the page; afterwards no request left the machine and the console had no error."""
-    visits: list[tuple[Visit, BrowserContext]] = []
+def visit(server: Server, browser: Browser) -> Iterator[Open]:
+    """Opens the page; afterwards no request left the machine and the console had no error.
+
+    A second page with ``beside`` is one of the same browser.
+    """
+    contexts: list[BrowserContext] = []
+    visits: list[Visit] = []
 
     def open_page(
-        width: int = 1440, height: int = 900, locale: str = "en-US", **options: Any
+        language: str = "en",
+        width: int = 1440,
+        height: int = 900,
+        beside: Visit | None = None,
+        **options: Any,
     ) -> Visit:
-        context = browser_profiles(
-            viewport={"width": width, "height": height}, locale=locale, **options
-        )
-        page = context.pages[0]
-        made = Visit(page)
-        visits.append((made, context))
-        page.set_default_timeout(30_000)
-        context.on("request", lambda request: made.requests.append(request.url))
-        page.on("console", lambda line: made.console.append(f"{line.type}: {line.text}"))
-        page.on("pageerror", lambda error: made.console.append(f"error: {error}"))
-        page.goto(server.url)
-        page.wait_for_selector("#ff-stage .ff-empty-title:not(:empty)")
+        if beside is None:
+            locale = {"en": "en-GB", "zh": "zh-CN"}[language]
+            size = {"width": width, "height": height}
+            context = browser.new_context(viewport=size, locale=locale, **options)
+            context.set_default_timeout(30_000)
+            contexts.append(context)
+        else:
+            context = beside.page.context
+        made = Visit(context.new_page(), server.url, language)
+        visits.append(made)
+        made.open()
         return made
 
     yield open_page
-    for made, context in visits:
+    for context in contexts:
         context.close()
-        inside = (server.url, "data:", "blob:", "about:")
-        assert [url for url in made.requests if not url.startswith(inside)] == []
-        assert [line for line in made.console if line.startswith("error")] == []
+    for made in visits:
+        made.check()
     assert not any("Traceback" in line for line in server.log), "".join(server.log)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Files to upload: a target of 1000 x 1024 with a name to be careful about, and a source."""
+
+    target: Path
+    source: Path
+    two: Path  # two people side by side, 600 x 300
+    pixels: Any  # the astronaut's, 512 x 512 x 3
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) -> Iterator[Photos]:
+    folder = tmp_path_factory.mktemp("photos")
+    target, source, two = (
+        folder / name for name in ("Mission photo (1).jpg", "someone.png", "two.png")
+    )
+    Image.fromarray(astronaut).resize((1000, 1024)).save(target, quality=95)
+    Image.fromarray(second_person(astronaut)).save(source)
+    head = Image.fromarray(astronaut).crop((60, 0, 360, 300))
+    beside = Image.new("RGB", (600, 300))
+    beside.paste(head, (0, 0))
+    beside.paste(head.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (300, 0))
+    beside.save(two)
+    yield Photos(target, source, two, astronaut)
+    shutil.rmtree(folder)

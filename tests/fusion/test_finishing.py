@@ -79,8 +79,8 @@ class Oval:
 LEFT, RIGHT = Oval(240, 260, 330), Oval(460, 220, 200)
 
 
-def layers_of(finish: Finish, *faces: Oval) -> tuple[Layer, ...]:
-    return finishing_layers(finish, [face.finished for face in faces], TARGET)
+def layers_of(finish: Finish, *faces: Oval, output: Size = TARGET) -> tuple[Layer, ...]:
+    return finishing_layers(finish, [face.finished for face in faces], TARGET, output)
 
 
 def noisy(at: Size, channels: int = 3, seed: int = 4) -> FloatArray:
@@ -365,7 +365,7 @@ def profile_of(at: Size, step: float, strength: float = 1.0) -> tuple[FloatArray
     row = 0.5 + step * (1 / (1 + np.exp(-x)) - 0.5)
     values = np.broadcast_to(row.astype(np.float32)[None, :, None], (at.height, at.width, 3))
     values = np.ascontiguousarray(values)
-    sharp = in_one(layers_of(Finish(sharpen=strength)), values)
+    sharp = in_one(layers_of(Finish(sharpen=strength), output=at), values)
     return values[at.height // 2, :, 0], sharp[at.height // 2, :, 0]
 
 
@@ -383,21 +383,39 @@ def test_the_radius_grows_with_the_enlargement() -> None:
         before, after = profile_of(at, 0.5)
         wide.append(int((np.abs(after - before) > 0.002).sum()))
     assert 3 < wide[1] / wide[0] < 5
-    (layer,) = layers_of(Finish(sharpen=0.5))
-    assert layer.reach(Size(350, 250)) == layer.reach(TARGET) == 3
-    assert layer.reach(Size(2800, 2000)) == 9
+    for at, reach in ((Size(350, 250), 3), (TARGET, 3), (Size(2800, 2000), 9)):
+        (layer,) = layers_of(Finish(sharpen=0.5), output=at)
+        assert layer.reach(at) == reach
+
+
+def test_a_preview_shows_what_is_left_of_the_sharpening() -> None:
+    """Reduced after sharpening, and sharpened after reducing."""
+    small = Size(TARGET.width // 2, TARGET.height // 2)
+    values = cv2.GaussianBlur(noisy(TARGET), (0, 0), 1.2)
+    layers = layers_of(Finish(sharpen=1.0))
+    plain, wanted = (
+        cv2.resize(each, (small.width, small.height), interpolation=cv2.INTER_AREA)
+        for each in (values, in_one(layers, values))
+    )
+    apart = np.abs(in_one(layers, plain) - wanted)
+    change = np.abs(wanted - plain)
+    assert change.mean() > 5e-4
+    assert apart.mean() < 0.5 * change.mean()
+    # As an output of that size its own, finer details would be sharpened.
+    own = in_one(layers_of(Finish(sharpen=1.0), output=small), plain)
+    assert np.abs(own - wanted).mean() > 2 * apart.mean()
 
 
 def test_grain_is_not_amplified_as_edges_are() -> None:
     grain = np.random.default_rng(6).normal(0.5, 0.008, (300, 300, 1)).astype(np.float32)
     values = np.repeat(grain, 3, axis=2)
-    sharp = in_one(layers_of(Finish(sharpen=1.0)), values)
+    sharp = in_one(layers_of(Finish(sharpen=1.0), output=Size(*values.shape[1::-1])), values)
     assert sharp.std() / values.std() < 1.5  # contours: 2.4 times as much at their steepest
 
 
 def test_sharpening_turns_no_hue_and_cuts_nothing_off() -> None:
     values = noisy(TARGET)
-    sharp = in_one(layers_of(Finish(sharpen=1.0)), values)
+    sharp = in_one(layers_of(Finish(sharpen=1.0), output=Size(*values.shape[1::-1])), values)
     difference = sharp - values
     assert np.abs(difference - difference[..., :1]).max() < 1e-6
     inside = (values > 0).all(axis=-1) & (values < 1).all(axis=-1)
@@ -416,7 +434,7 @@ def test_the_finishes_act_on_a_real_face(fusion: Fusion, ratio: float) -> None:
     at = fusion.size
     whole = Region.whole(at)
     values = fusion.render(field) if ratio else as_float(fusion.pixels)
-    layers = finishing_layers(Finish(smooth=1.0, brightness=0.3, scope="face"), [face], at)
+    layers = finishing_layers(Finish(smooth=1.0, brightness=0.3, scope="face"), [face], at, at)
     finished = in_one(layers, values)
     shown = field.face(whole, at)
     assert shown.max() > 0.95
@@ -525,7 +543,7 @@ def test_memory_decides_where_pixels_lie_and_not_what_they_are(
     """All finishes over a real fusion, in one strip of large tiles and in the smallest ones."""
     field = fusion.field(0.8)
     face = FinishedFace(field, fusion.target.face.box.grow(60))
-    layers = (field, *finishing_layers(ALL, [face], fusion.size))
+    layers = (field, *finishing_layers(ALL, [face], fusion.size, fusion.size))
     image = ImageFile.open(target_file, max_megapixels=390)
     pictures = []
     for budget in (Budget(4000.0), Budget(0.0)):

@@ -570,7 +570,8 @@ def test_only_a_source_that_is_used_keeps_pixels(
 ) -> None:
     output = Output(tmp_path / "out.png")
     for sources in ((source_file,), (source_file, pair, pair)):
-        plan = pipeline._plan(FusionRequest(target_file, sources, output), Progress())
+        request = FusionRequest(target_file, sources, output)
+        plan = pipeline.decide(pipeline.look(request, Progress()), request)
         used = {match.view for match in plan.matches}
         kept = {index for index, image in enumerate(plan.sources) if image._kept}
         assert kept <= used

@@ -227,7 +227,9 @@ def test_cmyk_is_written_as_srgb_and_says_so(tmp_path: Path) -> None:
     image = open_file(tmp_path / "c.jpg")
     region = Region(4, 4, 20, 20)
     patch = Change(region, np.full((20, 20, 3), 128, np.uint8))
-    assert write(image, tmp_path / "out.png", patch) == ("CMYK colours were converted to sRGB",)
+    assert write(image, tmp_path / "out.png", patch) == (
+        "CMYK colours were converted to sRGB; JPEG and TIFF keep them",
+    )
     result = open_file(tmp_path / "out.png")
     difference = rendered(result, result.size, Region.whole(result.size)).astype(int)
     difference -= rendered(image, image.size, Region.whole(image.size))

@@ -163,6 +163,7 @@ def test_a_jpeg_is_grafted_unless_told_otherwise(
         "grafted": ((), {}),
         "encoded": (("--jpeg-graft", "never"), {}),
         "copied": (("--ratio", "0"), {"STUDIO_OUTPUT__JPEG_GRAFT": "never"}),
+        "stripped": (("--ratio", "0", "--metadata", "remove"), {}),
     }
     for written, (options, settings) in ways.items():
         report = cli(*fuse(other, other, tmp_path / "out.jpg", *options), **settings).report

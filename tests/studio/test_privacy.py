@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from studio.page.privacy import PrivateResponses
+from studio.page.privacy import COOKIE, PrivateResponses, visitor_of
 from tests.studio.loops import run
 
 PAGE = (
@@ -11,9 +11,10 @@ PAGE = (
     b'\t<meta\n\t\tname="twitter:image"\n\t\tcontent="https://raw.example/x.jpg"\n\t/>\n'
     b'<meta name="viewport" content="width=device-width" />\n</head>'
 )
+KNOWN = "k" * 32
 
 
-def get(path: str, body: bytes = PAGE) -> tuple[int, dict[str, str], bytes]:
+def get(path: str, body: bytes = PAGE, cookie: str = "") -> tuple[int, dict[str, str], bytes]:
     """What a GET of ``path`` answers when the application answers ``body`` in two parts."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,7 +32,8 @@ def get(path: str, body: bytes = PAGE) -> tuple[int, dict[str, str], bytes]:
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": []}
+    asked = [(b"cookie", cookie.encode())] if cookie else []
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": asked}
     run(PrivateResponses(application)(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:])
@@ -76,3 +78,36 @@ def test_the_server_fetches_nothing_for_anybody(path: str) -> None:
     status, _, body = get(path)
     assert status == 403
     assert PAGE not in body
+
+
+def test_a_new_visitor_gets_a_name_that_scripts_cannot_read() -> None:
+    cookies = [get("/")[1]["set-cookie"] for _ in range(2)]
+    names = [visitor_of(cookie.partition(";")[0]) for cookie in cookies]
+    assert all(len(name) >= 22 for name in names)
+    assert names[0] != names[1]
+    attributes = [part.strip() for part in cookies[0].split(";")[1:]]
+    assert attributes == ["Path=/", "HttpOnly", "SameSite=Lax"]  # kept until the browser ends
+
+
+def test_a_known_visitor_keeps_the_name() -> None:
+    assert "set-cookie" not in get("/", cookie=f"a=1; {COOKIE}={KNOWN}; b=2")[1]
+    assert "set-cookie" in get("/", cookie=f"x{COOKIE}={KNOWN}")[1]
+    assert "set-cookie" not in get("/theme.css")[1]  # the page alone makes visitors
+
+
+@pytest.mark.parametrize(
+    ("cookies", "name"),
+    [
+        (f"{COOKIE}={KNOWN}", KNOWN),
+        (f"a=1; {COOKIE}={KNOWN}", KNOWN),
+        (f"a=1;{COOKIE}={KNOWN};b=2", KNOWN),
+        (f"{COOKIE}={KNOWN[:21]}", ""),
+        (f"{COOKIE}={KNOWN * 3}", ""),
+        (f"{COOKIE}={KNOWN} x", ""),
+        (f"my-{COOKIE}={KNOWN}", ""),
+        (f"{COOKIE}={'../' * 10}", ""),
+        ("", ""),
+    ],
+)
+def test_only_names_that_were_given_out_are_read(cookies: str, name: str) -> None:
+    assert visitor_of(cookies) == name

@@ -1,170 +1,160 @@
-// One photograph: upload by click or drop, then the faces found in it as buttons on top.
-// Gradio runs this once per component with (element, trigger, props, upload, watch).
-const language = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
-const say = (key, values = {}) =>
-  props.texts[language][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-const part = (name) => element.querySelector(`.ff-${name}`);
-const picker = part("picker");
-const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
-// Uploads are numbered, and an answer carries its upload's number: the newest one is shown.
-let count = 0; // given out
-let newest = 0; // the newest upload; an older one that is still on its way is forgotten
-let asked = 0; // the newest one that the server was asked to look at
-let answered = 0; // the newest one that it has answered
+// What the two pickers share: how pictures come in, and the faces outlined on them.
+// It stands in the page's head after studio.js.
+(() => {
+  const { studio } = window;
+  const TYPES = "image/jpeg,image/png,image/webp,image/tiff,image/avif,image/heic,image/heif,image/gif,.jpg,.jpeg,.png,.webp,.tif,.tiff,.avif,.heic,.heif,.gif";
 
-part("title").textContent = say(props.title_key);
-part("prompt").textContent = say(props.prompt_key);
-part("drop-how").textContent = say("drop");
-part("formats").textContent = say("formats", { limit: props.max_upload_mb });
-for (const name of ["replace", "remove"]) {
-  part(name).title = say(name);
-  part(name).setAttribute("aria-label", `${say(name)}: ${say(props.title_key)}`);
-}
-part("file").setAttribute("aria-label", say(props.title_key));
-part("faces").setAttribute("aria-label", say("faces_group"));
+  // Uploads a file and has the server look at it; a newer call for the same slot wins.
+  // tell(percent) while it is sent, tell(null) while it is looked at.
+  const asked = {};
+  const sending = {};
+  studio.forgetBringing = (slot) => {
+    asked[slot] = (asked[slot] ?? 0) + 1;
+    sending[slot]?.abort(); // what nobody wants any more is not sent to its end
+    delete sending[slot];
+  };
+  studio.bring = async (slot, source, tell) => {
+    studio.forgetBringing(slot);
+    const number = asked[slot];
+    let values = { photo: source.photo };
+    if (source.file) {
+      const most = studio.data.max_upload_mb;
+      if (source.file.size > most * 1e6) {
+        throw { code: "too_large", text: studio.both("too_large", {
+          name: source.file.name, size: studio.bytes(source.file.size), limit: most,
+        }) };
+      }
+      tell(0);
+      sending[slot] = new AbortController();
+      try {
+        values = await studio.upload(source.file, (part) => tell(Math.round(100 * part)), sending[slot].signal);
+      } catch (error) {
+        if (number !== asked[slot]) return null;
+        throw error;
+      }
+    }
+    await studio.cleared;
+    if (number !== asked[slot]) return null;
+    tell(null);
+    try {
+      const photo = await studio.call("look", { slot, ...values, threshold: studio.state.controls.threshold });
+      return number === asked[slot] ? photo : null;
+    } catch (error) {
+      if (number !== asked[slot]) return null;
+      throw error;
+    }
+  };
+  // Makes an element take files by click, drop and camera. Answers the parts to be placed.
+  studio.intake = (zone, { several, take, title }) => {
+    const input = studio.node("input", {
+      type: "file", class: "ff-file", accept: TYPES, multiple: several, tabindex: "-1",
+      onchange: () => {
+        take([...input.files]);
+        input.value = ""; // the same file may be chosen again
+      },
+    });
+    const shot = studio.node("input", {
+      type: "file", class: "ff-file", accept: "image/*", capture: "environment", tabindex: "-1",
+      onchange: () => {
+        take([...shot.files]);
+        shot.value = "";
+      },
+    });
+    for (const one of [input, shot]) one.setAttribute("aria-label", studio.say(title));
+    zone.append(input, shot);
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      zone.classList.add("ff-over");
+    });
+    zone.addEventListener("dragleave", (event) => {
+      if (!zone.contains(event.relatedTarget)) zone.classList.remove("ff-over");
+    });
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      zone.classList.remove("ff-over");
+      take([...event.dataTransfer.files]);
+    });
+    return {
+      choose: () => input.click(),
+      camera: () => (matchMedia("(pointer: coarse)").matches ? shot.click() : takePicture(take)),
+    };
+  };
 
-function show(state, busy = "") {
-  picker.dataset.state = state;
-  part("busy").textContent = busy;
-  picker.setAttribute("aria-busy", String(state === "busy"));
-}
-
-function complain(message) {
-  part("alert").textContent = message;
-}
-
-// The value becomes another one, for only a change of it is shown, also when Clear repeats it.
-function mark() {
-  props.value = { ...props.value, awaited: newest };
-}
-
-function forgetUploads() {
-  newest = asked = ++count;
-}
-
-async function take(files) {
-  if (files.length > 1) return complain(say("one_file"));
-  const file = files[0];
-  if (!file) return;
-  if (file.size > props.max_upload_mb * 1e6) {
-    const values = { name: file.name, size: megabytes(file.size), limit: props.max_upload_mb };
-    return complain(say("too_large", values));
+  // A picture from the camera of a computer; phones have a camera of their own for file fields.
+  async function takePicture(take) {
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 3840 } } });
+    } catch {
+      return take([], { code: "camera", text: studio.both("camera_refused") });
+    }
+    const film = studio.node("video", { autoplay: true, muted: true, playsinline: true });
+    film.srcObject = stream;
+    const press = studio.node("button", { type: "button", class: "ff-button ff-primary", text: studio.say("camera_take") });
+    const close = studio.node("button", { type: "button", class: "ff-button", text: studio.say("close") });
+    const dialog = studio.node("dialog", { class: "ff-camera-dialog", "aria-label": studio.say("camera_title") },
+      film, studio.node("div", { class: "ff-row" }, close, press));
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => {
+      for (const track of stream.getTracks()) track.stop();
+      dialog.remove();
+    });
+    press.addEventListener("click", () => {
+      const canvas = studio.node("canvas", { width: film.videoWidth, height: film.videoHeight });
+      canvas.getContext("2d").drawImage(film, 0, 0);
+      canvas.toBlob((blob) => {
+        dialog.close();
+        const name = `camera-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.jpg`;
+        take([new File([blob], name, { type: "image/jpeg" })]);
+      }, "image/jpeg", 0.95);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
   }
-  const number = (newest = ++count);
-  mark();
-  complain("");
-  show("busy", say("uploading"));
-  try {
-    const { path } = await upload(file);
-    if (number !== newest) return;
-    asked = number;
-    show("busy", say("looking"));
-    trigger("upload", { path, number });
-  } catch (error) {
-    if (number !== newest) return;
-    newest = asked;
-    if (answered === asked) draw();
-    else show("busy", say("looking"));
-    complain(say("upload_failed", { name: file.name }));
-  }
-}
 
-function toggle(index) {
-  const chosen = new Set(props.value.chosen);
-  if (!props.several) chosen.clear();
-  if (!chosen.delete(index)) chosen.add(index);
-  props.value = { ...props.value, chosen: [...chosen].sort((a, b) => a - b) };
-  markChosen();
-  trigger("choose", { chosen: props.value.chosen });
-}
+  // A photograph with its faces as buttons: faces = [{label, name, pressed, press}].
+  studio.photoFrame = (photo, { alt, group, faces }) => {
+    const image = studio.node("img", {
+      class: "ff-image", src: photo.url, alt, width: photo.width, height: photo.height,
+    });
+    const layer = studio.node("div", { class: "ff-faces", role: "group", "aria-label": group });
+    photo.faces.forEach((box, index) => {
+      const { label, name, pressed, press } = faces[index];
+      const style = `left:${box.x}%;top:${box.y}%;width:${box.w}%;height:${box.h}%`;
+      const tag = studio.node("span", { class: "ff-tag", text: label, "aria-hidden": "true" });
+      layer.append(press
+        ? studio.node("button", {
+            type: "button", class: "ff-face", style, "aria-label": name, "aria-pressed": String(pressed), onclick: press,
+          }, tag)
+        : studio.node("span", { class: "ff-face", style, role: "img", "aria-label": name, "data-used": String(pressed) }, tag));
+    });
+    return studio.node("div", { class: "ff-frame" }, image, layer);
+  };
 
-function markChosen() {
-  for (const [index, face] of [...part("faces").children].entries()) {
-    face.setAttribute("aria-checked", String(props.value.chosen.includes(index)));
-  }
-}
+  // A face cut out of a photograph's preview.
+  studio.faceThumb = (photo, index) => {
+    const box = photo.faces[index];
+    const [w, h] = [(box.w / 100) * photo.width, (box.h / 100) * photo.height];
+    const side = 1.5 * Math.max(w, h);
+    const x = (box.x / 100) * photo.width + w / 2 - side / 2;
+    const y = (box.y / 100) * photo.height + h / 2 - side / 2;
+    const thumb = studio.node("span", { class: "ff-thumb", "aria-hidden": "true" });
+    thumb.style.backgroundImage = `url("${new URL(photo.url, document.baseURI).href}")`;
+    thumb.style.setProperty("--ff-size", String(photo.width / side));
+    thumb.style.setProperty("--ff-x", String(x / side));
+    thumb.style.setProperty("--ff-y", String(y / side));
+    return thumb;
+  };
+  studio.letter = (number) => {
+    const last = String.fromCharCode(65 + (number % 26));
+    return number < 26 ? last : studio.letter(Math.floor(number / 26) - 1) + last;
+  };
 
-function faceButton(box, index, count) {
-  const face = document.createElement(count > 1 ? "button" : "span");
-  face.className = "ff-face";
-  Object.assign(face.style, {
-    left: `${box.x}%`, top: `${box.y}%`, width: `${box.w}%`, height: `${box.h}%`,
+  // Pasting goes to the first picker that still wants a picture.
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    if (files.length === 0) return;
+    event.preventDefault();
+    studio.emit(studio.state.target ? "paste-source" : "paste-target", files);
   });
-  face.setAttribute("aria-label", say("face", { number: index + 1 }));
-  if (count > 1) {
-    face.type = "button";
-    face.setAttribute("role", props.several ? "checkbox" : "radio");
-    face.addEventListener("click", () => toggle(index));
-    const tag = document.createElement("span");
-    tag.className = "ff-tag";
-    tag.textContent = String(index + 1);
-    face.append(tag);
-  } else {
-    face.setAttribute("role", "img");
-  }
-  return face;
-}
-
-function render() {
-  const answer = props.value?.upload ?? asked;
-  if (answer < asked) {
-    if (answered === asked) trigger("remove", {}); // it came after Clear: the server is told
-    return;
-  }
-  answered = asked;
-  if (newest === asked) draw();
-  else mark(); // a newer upload is on its way
-}
-
-function draw() {
-  const value = props.value;
-  part("facts").textContent = value?.facts ?? "";
-  part("facts").title = value?.facts ?? "";
-  const faces = value?.faces ?? [];
-  part("faces").setAttribute("role", props.several ? "group" : "radiogroup");
-  part("faces").replaceChildren(
-    ...faces.map((box, index) => faceButton(box, index, faces.length))
-  );
-  if (value?.url) {
-    part("image").src = value.url;
-    part("image").alt = value.name;
-    part("image").width = value.width;
-    part("image").height = value.height;
-    markChosen();
-  } else {
-    part("image").removeAttribute("src");
-  }
-  complain(value?.message ?? "");
-  if (value?.busy) return show("busy", say("looking"));
-  part("hint").textContent = faces.length > 1 ? say(props.hint_key) : "";
-  show(value?.url ? "ready" : "empty");
-}
-
-part("file").addEventListener("change", (event) => {
-  take([...event.target.files]);
-  event.target.value = ""; // the same file may be chosen again
-});
-for (const name of ["drop", "replace"]) {
-  part(name).addEventListener("click", () => part("file").click());
-}
-part("remove").addEventListener("click", () => {
-  forgetUploads();
-  trigger("remove", {});
-});
-document.addEventListener("click", (event) => {
-  if (event.target.closest("#ff-clear, #ff-demo")) forgetUploads();
-});
-picker.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  picker.classList.add("ff-over");
-});
-picker.addEventListener("dragleave", (event) => {
-  if (!picker.contains(event.relatedTarget)) picker.classList.remove("ff-over");
-});
-picker.addEventListener("drop", (event) => {
-  event.preventDefault();
-  picker.classList.remove("ff-over");
-  take([...event.dataTransfer.files]);
-});
-watch("value", render);
-render();
+})();

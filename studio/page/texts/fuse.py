@@ -1,0 +1,156 @@
+"""Texts of the Fuse tab."""
+
+from studio.page.texts.language import Table
+
+TEXTS: Table = {
+    # photographs
+    "target_title": {"en": "Target", "zh": "目标照片"},
+    "target_prompt": {"en": "The photograph to change", "zh": "要修改的照片"},
+    "source_title": {"en": "Source", "zh": "来源照片"},
+    "source_prompt": {"en": "The face to bring in", "zh": "要融入的人脸"},
+    "drop": {
+        "en": "Drop or paste a picture, or click to choose",
+        "zh": "拖放或粘贴图片，或点击选择",
+    },
+    "formats": {
+        "en": "JPEG, PNG, WebP, TIFF, AVIF, HEIC or GIF, up to {limit}\u00a0MB",
+        "zh": "JPEG、PNG、WebP、TIFF、AVIF、HEIC 或 GIF，最大 {limit}\u00a0MB",
+    },
+    "replace": {"en": "Replace", "zh": "更换"},
+    "remove": {"en": "Remove", "zh": "移除"},
+    "remove_name": {"en": "Remove {name}", "zh": "移除 {name}"},
+    "camera": {"en": "Camera", "zh": "拍照"},
+    "camera_title": {"en": "Take a picture", "zh": "拍一张照片"},
+    "camera_take": {"en": "Take it", "zh": "拍摄"},
+    "camera_refused": {
+        "en": "The camera cannot be used. Allow it for this page in the browser, or choose a file.",
+        "zh": "无法使用摄像头。请在浏览器中允许本页面使用，或改为选择文件。",
+    },
+    "add_source": {"en": "Add another picture", "zh": "再加一张"},
+    "add_source_info": {
+        "en": "More views of the same person, or other people for other faces.",
+        "zh": "同一个人的其他角度，或用于其他人脸的不同人物。",
+    },
+    "uploading": {"en": "Uploading {percent} %", "zh": "正在上传 {percent}%"},
+    "looking": {"en": "Looking for faces", "zh": "正在寻找人脸"},
+    "face": {"en": "Face {number}", "zh": "人脸 {number}"},
+    "faces_found": {"en": "Faces found in {name}", "zh": "在 {name} 中找到的人脸"},
+    "choose_targets": {"en": "Click the faces to replace.", "zh": "点击要替换的人脸。"},
+    "choose_source": {"en": "Click the face to use.", "zh": "点击要使用的人脸。"},
+    "all_faces": {"en": "All", "zh": "全选"},
+    "no_faces": {"en": "None", "zh": "全不选"},
+    "too_large": {
+        "en": "{name} has {size}; the page accepts files up to {limit} MB.",
+        "zh": "{name} 大小为 {size}；本页最多接受 {limit} MB 的文件。",
+    },
+    "one_file": {"en": "Drop one picture at a time here.", "zh": "此处请一次只放一张图片。"},
+    "too_many_sources": {
+        "en": "At most {limit} source pictures can be used at once.",
+        "zh": "一次最多使用 {limit} 张来源照片。",
+    },
+    "no_face_target": {
+        "en": "No face was found in the target {name}. A face should be sharp, mostly visible "
+        "and at least {pixels} pixels wide. A lower value for Detection under Advanced finds more.",
+        "zh": "在目标照片 {name} 中没有找到人脸。人脸应清晰、大部分可见，宽度至少 {pixels} 像素。"
+        "在“高级”中降低检测阈值可以找到更多人脸。",
+    },
+    "no_face_source": {
+        "en": "No face was found in the source {name}. A face should be sharp, mostly visible "
+        "and at least {pixels} pixels wide. A lower value for Detection under Advanced finds more.",
+        "zh": "在来源照片 {name} 中没有找到人脸。人脸应清晰、大部分可见，宽度至少 {pixels} 像素。"
+        "在“高级”中降低检测阈值可以找到更多人脸。",
+    },
+    "pairs_title": {"en": "Who goes where", "zh": "人脸对应"},
+    "pair_from": {"en": "Source of face {number}", "zh": "人脸 {number} 的来源"},
+    "pair_best": {"en": "Best view", "zh": "自动选最佳角度"},
+    "pair_largest": {"en": "The largest face", "zh": "最大的人脸"},
+    "source_face": {"en": "Face {letter}", "zh": "人脸 {letter}"},
+    # start
+    "start": {"en": "Start", "zh": "开始"},
+    "start_keys": {"en": "Shift + Enter", "zh": "Shift + Enter"},
+    "cancel": {"en": "Cancel", "zh": "取消"},
+    "clear": {"en": "Clear", "zh": "清空"},
+    "takes": {"en": "Takes about {time}", "zh": "大约需要 {time}"},
+    "takes_between": {"en": "Takes {low} to {high}", "zh": "需要 {low} 到 {high}"},
+    "missing_target": {"en": "Add a target photograph.", "zh": "请添加目标照片。"},
+    "missing_source": {"en": "Add a source photograph.", "zh": "请添加来源照片。"},
+    "missing_face": {
+        "en": "Choose at least one face in the target.",
+        "zh": "请至少选择一张目标人脸。",
+    },
+    # stage
+    "result_title": {"en": "Preview and result", "zh": "预览与结果"},
+    "empty_title": {"en": "Your picture appears here", "zh": "图片会显示在这里"},
+    "empty_1": {"en": "Add the photograph to change.", "zh": "添加要修改的照片。"},
+    "empty_2": {"en": "Add a photograph of the face to bring in.", "zh": "添加要融入的人脸照片。"},
+    "empty_3": {
+        "en": "Move the sliders and watch the preview, then press Start for the full file.",
+        "zh": "移动滑块并查看预览，然后按“开始”生成完整文件。",
+    },
+    "empty_demo": {"en": "Try it with the demo pair", "zh": "用示例照片试一试"},
+    "preview": {"en": "Preview", "zh": "预览"},
+    "preview_info": {
+        "en": "Reduced to the screen. Start makes the full file.",
+        "zh": "按屏幕大小显示。按“开始”生成完整文件。",
+    },
+    "previewing": {"en": "Updating the preview", "zh": "正在更新预览"},
+    "result": {"en": "Result", "zh": "结果"},
+    "changed": {
+        "en": "Settings have changed since this file was made. Start makes it anew.",
+        "zh": "生成此文件后设置已更改。按“开始”重新生成。",
+    },
+    "view_mode": {"en": "View", "zh": "查看方式"},
+    "view_slider": {"en": "Slider", "zh": "滑动对比"},
+    "view_sides": {"en": "Side by side", "zh": "并排"},
+    "view_after": {"en": "After", "zh": "仅融合后"},
+    "zoom_fit": {"en": "Fit", "zh": "适合窗口"},
+    "zoom_full": {"en": "100 %", "zh": "100%"},
+    "zoom": {"en": "Zoom", "zh": "缩放"},
+    "next_face": {"en": "Next face", "zh": "下一张人脸"},
+    "pan_info": {
+        "en": "One pixel of the file is one of the screen. Drag to move, or use the arrow keys.",
+        "zh": "文件的一个像素对应屏幕的一个像素。拖动或用方向键移动。",
+    },
+    "close_up": {"en": "The picture at 100 %", "zh": "100% 显示的图片"},
+    "before": {"en": "Before", "zh": "融合前"},
+    "after": {"en": "After", "zh": "融合后"},
+    "compare": {"en": "Divider between before and after", "zh": "前后对比分界线"},
+    "waiting": {"en": "Waiting, number {position} in line", "zh": "排队中，第 {position} 位"},
+    "starting": {"en": "Starting", "zh": "正在开始"},
+    "stopping": {"en": "Stopping", "zh": "正在停止"},
+    "stage_read": {"en": "Reading the photographs", "zh": "读取照片"},
+    "stage_detect": {"en": "Measuring the faces", "zh": "测量人脸"},
+    "stage_prepare": {"en": "Preparing the fusion", "zh": "准备融合"},
+    "stage_render": {"en": "Rendering the face", "zh": "渲染人脸"},
+    "stage_write": {"en": "Writing the file", "zh": "写入文件"},
+    "progress": {"en": "Progress of the fusion", "zh": "融合进度"},
+    "remaining": {"en": "about {time} left", "zh": "大约还需 {time}"},
+    "cancelled": {"en": "Cancelled. Nothing was written.", "zh": "已取消，没有写入任何文件。"},
+    "lost": {
+        "en": "The studio was restarted meanwhile and has forgotten this fusion. Add the "
+        "photographs again, then press Start.",
+        "zh": "工作室在此期间重新启动，这次融合已丢失。请重新添加照片，然后按“开始”。",
+    },
+    "no_preview": {
+        "en": "The result is complete, but no preview of it could be made. Download it to see it.",
+        "zh": "结果已完成，但无法生成预览。请下载查看。",
+    },
+    "download": {"en": "Download", "zh": "下载"},
+    "download_facts": {"en": "Download {size}", "zh": "下载 {size}"},
+    "fact_size": {"en": "Size", "zh": "尺寸"},
+    "fact_file": {"en": "File", "zh": "文件"},
+    "fact_engine": {"en": "Engine", "zh": "引擎"},
+    "fact_time": {"en": "Time", "zh": "用时"},
+    "fact_written": {"en": "Written", "zh": "写入方式"},
+    "written_copied": {"en": "as the target is", "zh": "与目标照片相同"},
+    "written_stripped": {
+        "en": "every pixel as it was, without metadata",
+        "zh": "像素保持原样，已去除元数据",
+    },
+    "written_grafted": {"en": "only the JPEG blocks of the face", "zh": "仅替换人脸处的 JPEG 块"},
+    "written_encoded": {"en": "encoded anew", "zh": "重新编码"},
+    "engine_on": {"en": "{engine} on {device}", "zh": "{engine}（{device}）"},
+    "warnings_title": {"en": "What you should know", "zh": "需要注意"},
+    "notes_title": {"en": "What was decided for you", "zh": "自动做出的选择"},
+    "why_title": {"en": "Why this engine", "zh": "为什么使用此引擎"},
+}
