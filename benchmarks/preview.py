@@ -131,9 +131,10 @@ def measure_previews(service: FusionService, pair: Pair, moves: int) -> dict[str
 
 
 def ask(service: FusionService, target: Photo, source: Photo, values: dict[str, Any]) -> None:
-    """One preview, as the page asks for it."""
+    """One preview, as the page asks for it while a control moves."""
     controls = Controls.read(values, service.settings)
-    service.live.submit("page", Wish(target, (source,), FaceSelection(), controls)).result()
+    wish = Wish(target, (source,), FaceSelection(), controls)
+    service.live.submit("page", wish, draft=True).result()
 
 
 def latencies(costs: Sequence[Cost]) -> dict[str, float]:

@@ -30,6 +30,7 @@ class Group(BaseModel):
 class Server(Group):
     host: str = "127.0.0.1"
     port: int = Field(7860, ge=1, le=65535)
+    names: tuple[str, ...] = ()
     max_upload_mb: int = Field(512, ge=1)
     mcp: bool = False
 

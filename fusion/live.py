@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -49,12 +49,13 @@ T = TypeVar("T")
 class Shown:
     """A fusion at preview size.
 
-    jpeg: the whole picture, sRGB, upright. size: of it. notes, warnings: as of the final result,
-    but for how its file is written.
+    jpeg: the whole picture, sRGB, upright. size: of it. draft: whether the engine has looked less
+    closely than for the final result. notes, warnings: as of that, but for how its file is written.
     """
 
     jpeg: bytes
     size: Size
+    draft: bool
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -89,7 +90,9 @@ class LiveFusion:
         self._fields: _Latest[tuple[FusionField, ...]] = _Latest(_FIELDS)
         self._fused: _Latest[tuple[Backdrop, ...]] = _Latest()
 
-    def show(self, request: FusionRequest, engine: Engine, progress: Progress) -> Shown:
+    def show(
+        self, request: FusionRequest, engine: Engine, progress: Progress, draft: bool = False
+    ) -> Shown:
         """The result of a request about the same pictures, as its own preview would show it.
 
         The whole picture, also where the output is a part of it or has borders around it; as
@@ -99,6 +102,7 @@ class LiveFusion:
             request: Its output is not written.
             engine: May differ from call to call.
             progress: Stages read, prepare, render and write.
+            draft: Whether the engine may look less closely if it has not looked yet.
 
         Raises:
             OptionError: A value that this engine or these faces do not allow.
@@ -117,7 +121,10 @@ class LiveFusion:
                 canvas = self._canvas.get(at, lambda: plan.target.canvas(at, progress))
             fields: tuple[FusionField, ...] = ()
             if needs_fields(request.blend, request.finish):
-                fields = self._prepared(scene, engine, request.blend, progress)
+                key = (*scene.key, engine.capabilities, request.blend)
+                draft = draft and key not in self._fields
+                look = partial(self._prepared, scene, engine, request.blend, progress, draft)
+                fields = self._fields.get((*key, True) if draft else key, look)
             with progress.stage("render"):
                 # By the fields themselves: they are equal only if they are the same.
                 fused = self._fused.get((fields, at), lambda: _laid(fields, [], canvas, progress))
@@ -128,7 +135,7 @@ class LiveFusion:
                 changes = [(part.region, numbers_of(part.pixels, dtype)) for part in shown]
                 jpeg = _encoded(canvas.shown(changes))
             remarks = remarks_on(plan, fields)
-        return Shown(jpeg, at, remarks.notes, remarks.warnings)
+        return Shown(jpeg, at, draft and bool(fields), remarks.notes, remarks.warnings)
 
     def _size(self, plan: Plan) -> Size:
         target = plan.target.size
@@ -136,7 +143,7 @@ class LiveFusion:
         return scaled_size(target, min(1.0, longest / target.longer))
 
     def _prepared(
-        self, scene: _Scene, engine: Engine, blend: Blend, progress: Progress
+        self, scene: _Scene, engine: Engine, blend: Blend, progress: Progress, draft: bool
     ) -> tuple[FusionField, ...]:
         def look() -> tuple[Pair, ...]:
             pairs = pairs_of(scene.plan, scene.order, engine, blend, scene.scale, progress)
@@ -144,14 +151,13 @@ class LiveFusion:
             self._looked = _without_pixels(self._looked)
             return pairs
 
-        def prepare() -> tuple[FusionField, ...]:
-            with progress.stage("read"):
-                sight = (engine.sight(blend), engine.capabilities.all_views)
-                pairs = self._pairs.get((*scene.key, *sight), look)
-            with progress.stage("prepare"):
-                return prepared(engine, pairs, blend, progress)
-
-        return self._fields.get((*scene.key, engine.capabilities, blend), prepare)
+        with progress.stage("read"):
+            sight = (engine.sight(blend), engine.capabilities.all_views)
+            pairs = self._pairs.get((*scene.key, *sight), look)
+        if draft:
+            pairs = tuple(replace(pair, draft=True) for pair in pairs)
+        with progress.stage("prepare"):
+            return prepared(engine, pairs, blend, progress)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,6 +185,9 @@ class _Latest(Generic[T]):
     def __init__(self, most: int = 1) -> None:
         self._most = most
         self._held: OrderedDict[Hashable, T] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._held
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value of a key; what makes room for a new one goes before that is made."""

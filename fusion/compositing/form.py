@@ -74,9 +74,9 @@ class Form:
         """Of the fused face, target pixels."""
         return width_of(self.landmarks)
 
-    def grid(self) -> FaceGrid:
-        """Over the fused face; no finer than `ANALYSIS_PX` nodes across it."""
-        step = self.width / float(np.clip(self.width, _FEWEST_NODES, ANALYSIS_PX))
+    def grid(self, most: int = ANALYSIS_PX) -> FaceGrid:
+        """Over the fused face; ``most`` is the number of nodes across it, at most."""
+        step = self.width / float(np.clip(self.width, _FEWEST_NODES, most))
         return FaceGrid.over(self.landmarks[:, :2], _MARGIN * self.width, step)
 
     def moves(self, step: float, in_front: tuple[FloatArray, ...]) -> Moves:

@@ -99,13 +99,14 @@ class Pair:
 
     source and target: as the engine's `Sight` asks. shown: size of the target's face in the output,
     px (`FaceQuality.size`). others: further pictures of the source's person, if the engine wants
-    `Capabilities.all_views`.
+    `Capabilities.all_views`. draft: it is seen for a moment only, and soon is better than exact.
     """
 
     source: FaceView
     target: FaceView
     shown: float
     others: tuple[FaceView, ...] = ()
+    draft: bool = False
 
 
 class Engine(Protocol):

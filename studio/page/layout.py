@@ -98,7 +98,7 @@ def launch_options(service: FusionService) -> dict[str, Any]:
         "head": ICON + _shared_script(service),
         "app_kwargs": {
             "middleware": [
-                Middleware(PrivateResponses),
+                Middleware(PrivateResponses, settings.server.host, settings.server.names),
                 Middleware(BoundedUploads, max_upload, service.storage.directory),
                 *mcp_middleware(service),
             ]

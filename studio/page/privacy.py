@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from urllib.parse import unquote
+from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -35,6 +36,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COOKIE = "ff-visitor"
 """Tells a browser's pages from those of others: their history is nobody else's business."""
 _VISITOR = re.compile(rf"(?:^|;\s*){COOKIE}=([\w-]{{22,64}})(?:;|$)")
@@ -43,14 +45,44 @@ WEB_FETCH = re.compile(r"/(?:file|proxy|stream)=?/*https?:", re.IGNORECASE)
 
 
 class PrivateResponses:
-    """ASGI middleware around Gradio's application."""
+    """ASGI middleware around Gradio's application.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: The application.
+        host: The address that the studio listens on; on a loopback address only this machine's own
+            names are answered, and ``names``.
+        names: Further names that the page is reached by, behind a proxy for example.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
         self._app = app
+        self._is_local = host in LOOPBACK
+        self._names = {name.lower() for name in names}
+
+    def _refusal(self, headers: Headers, method: str) -> str:
+        """Why another web site may be behind this request; "" if none can be.
+
+        A site may have the browser post to any address without being able to read the answer, and
+        may give its own name to this machine's address (DNS rebinding). Programs send no Origin.
+        """
+        host = headers.get("host", "")
+        name = _name_of(host)
+        if self._is_local and name not in LOOPBACK and name not in self._names:
+            return f"The studio is not reached as {name}: add that name to server.names."
+        origin = headers.get("origin")
+        if origin is None or method in ("GET", "HEAD"):
+            return ""
+        sender = urlsplit(origin)
+        if sender.netloc == host or sender.hostname in self._names:
+            return ""
+        return "This request comes from another site."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+        elif reason := self._refusal(Headers(scope=scope), scope["method"]):
+            refusal = PlainTextResponse(reason, 403)
+            await refusal(scope, receive, send)
         elif WEB_FETCH.search(unquote(scope["path"])):
             refusal = PlainTextResponse("The studio fetches nothing from the web.", 403)
             await refusal(scope, receive, send)
@@ -65,6 +97,11 @@ def visitor_of(cookies: str) -> str:
     """The visitor's name in a Cookie header; "" if there is none."""
     found = _VISITOR.search(cookies)
     return found.group(1) if found else ""
+
+
+def _name_of(host: str) -> str:
+    """``localhost`` of ``localhost:7860``, ``::1`` of ``[::1]:7860``."""
+    return urlsplit(f"//{host}").hostname or ""
 
 
 class _Guarded:

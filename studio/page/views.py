@@ -102,9 +102,7 @@ def done_view(fused: Fused, target: Size, before: Path, storage: Path) -> View:
 
 def _facts(result: FusionResult) -> list[tuple[str, Bilingual]]:
     """Name of a text and what it says of this result."""
-    size = result.request.output.path.stat().st_size
-    megabytes = f"{size / 1e6:.1f}" if size >= 1e5 else f"{size / 1e6:.2f}"
-    plain = result.format.upper() + f" · {megabytes} MB"
+    plain = result.format.upper()
     seconds = f"{result.seconds['total']:.1f}"
     engine = ENGINE_NAMES.get(result.engine, result.engine)
     return [

@@ -21,6 +21,8 @@ from studio.service.wish import Fused, Photo, Wish
 T = TypeVar("T")
 PATIENCE_S = 60.0
 """Seconds without a sign of life after which a visit's work is ended: a phone may be locked."""
+IDLE_S = 900.0
+"""Likewise after which memory that is held for it is given up."""
 MOST_PHOTOS = 200
 MOST_VISITS = 2000
 """Those that hold neither photographs nor work go first when there are more."""
@@ -148,7 +150,8 @@ class Visits:
 
     Args:
         keep_s: Seconds without a sign of life after which a visit is forgotten.
-        left: Told of each visit that has ended or fallen silent: what else is held for it can go.
+        left: Told of each visit that has ended or long been idle, perhaps more than once: what else
+            is held for it can go.
     """
 
     def __init__(self, keep_s: float, left: Callable[[Visit], None] = lambda _: None) -> None:
@@ -191,7 +194,9 @@ class Visits:
             visits = list(self._visits.values())
         for visit in visits:
             if visit.is_left(now, PATIENCE_S):
-                self._end(visit)
+                visit.jobs.forget()
+            if visit.is_left(now, IDLE_S):
+                self._left(visit)
             if visit.is_left(now, self._keep_s):
                 self.leave(visit)
 

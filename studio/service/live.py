@@ -37,12 +37,13 @@ _NOWHERE = Path("preview.jpg")  # no file is written
 class Preview:
     """A fusion as it would look, at preview size.
 
-    jpeg: the whole target, sRGB, upright. size: of it. seconds: what it took once it had left
-    the line. warnings, notes: see `fusion.request.FusionResult`.
+    jpeg: the whole target, sRGB, upright. size: of it. draft: see `fusion.live.Shown`. seconds:
+    what it took once it had left the line. warnings, notes: see `fusion.request.FusionResult`.
     """
 
     jpeg: bytes
     size: Size
+    draft: bool
     seconds: float
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
@@ -71,11 +72,12 @@ class Live:
         self._sessions: OrderedDict[Hashable, _Session] = OrderedDict()
         self._jobs: dict[Hashable, Job[Preview]] = {}
 
-    def submit(self, key: Hashable, wish: Wish) -> Job[Preview]:
+    def submit(self, key: Hashable, wish: Wish, draft: bool = False) -> Job[Preview]:
         """Queue a preview; the one that the same key asked for before is withdrawn.
 
         Args:
             key: Whoever asks, such as an open page.
+            draft: See `fusion.live.LiveFusion.show`.
 
         Raises:
             OptionError: A value of the wish is out of range.
@@ -86,13 +88,15 @@ class Live:
             former = self._jobs.pop(key, None)
         if former is not None:
             former.cancel()
-        job = self.queue.submit(lambda progress: self.preview(key, wish, progress))
+        job = self.queue.submit(lambda progress: self.preview(key, wish, progress, draft))
         with self._lock:
             self._jobs = {own: one for own, one in self._jobs.items() if not _is_over(one)}
             self._jobs[key] = job
         return job
 
-    def preview(self, key: Hashable, wish: Wish, progress: Progress) -> Preview:
+    def preview(
+        self, key: Hashable, wish: Wish, progress: Progress, draft: bool = False
+    ) -> Preview:
         """Make a preview now, in this thread.
 
         Each key has one session at most, which keeps what other controls leave as it is; it
@@ -101,6 +105,7 @@ class Live:
         Args:
             key: As for `submit`.
             progress: Stages read, detect, prepare, render and write.
+            draft: See `fusion.live.LiveFusion.show`.
 
         Raises:
             StudioError: As `fusion.live.LiveFusion` says.
@@ -110,9 +115,9 @@ class Live:
         engine = self._service.engines.get(wish.controls.engine)
         session = self._session(key, request)
         fusion = self._fusion(session, request, progress)
-        shown = fusion.show(request, engine, progress)
+        shown = fusion.show(request, engine, progress, draft)
         seconds = time.perf_counter() - started
-        return Preview(shown.jpeg, shown.size, seconds, shown.warnings, shown.notes)
+        return Preview(shown.jpeg, shown.size, shown.draft, seconds, shown.warnings, shown.notes)
 
     def forget(self, key: Hashable) -> None:
         """Give up the session of a key, and what it still waits for."""

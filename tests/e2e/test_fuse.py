@@ -34,15 +34,17 @@ def by_command(models: Path, target: Path, source: Path, output: Path, *options:
     return output.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory, photos: Photos, model_directory: Path) -> str:
+    """The hash of the file that the command line makes of the photographs at ratio 0.85."""
+    output = tmp_path_factory.mktemp("cli") / "cli.jpg"
+    made = by_command(model_directory, photos.target, photos.source, output, "--ratio", "0.85")
+    return hashlib.sha256(made).hexdigest()
+
+
 @pytest.mark.parametrize(("language", "width"), BOTH)
 def test_upload_preview_fuse_download(
-    server: Server,
-    visit: Open,
-    photos: Photos,
-    tmp_path: Path,
-    model_directory: Path,
-    language: str,
-    width: int,
+    visit: Open, photos: Photos, tmp_path: Path, wanted: str, language: str, width: int
 ) -> None:
     here = visit(language, width)
     page = here.page
@@ -70,10 +72,7 @@ def test_upload_preview_fuse_download(
 
     fused = here.download(tmp_path)
     assert fused.name == "Mission-photo-1-fused.jpg"
-    same = by_command(
-        model_directory, photos.target, photos.source, tmp_path / "cli.jpg", "--ratio", "0.85"
-    )
-    assert hashlib.sha256(same).hexdigest() == sha256(fused)
+    assert sha256(fused) == wanted
     with Image.open(fused) as picture, Image.open(photos.target) as target:
         assert (picture.format, picture.size) == ("JPEG", (1000, 1024))
         difference = np.abs(np.asarray(picture, float) - np.asarray(target, float))
@@ -99,6 +98,16 @@ def test_the_demo_takes_three_clicks(visit: Open, tmp_path: Path) -> None:
     here.done()
     assert here.download(tmp_path).name == "astronaut-fused.jpg"
     assert here.page.evaluate("window.clicks") == 3
+
+
+def test_a_double_click_loads_the_demo_once(visit: Open) -> None:
+    here = visit()
+    here.page.dblclick("#ff-demo")
+    for role in ("target", "sources"):
+        here.ready(role)
+        assert here.page.inner_text(f"#ff-{role} .ff-alert") == ""
+    here.page.wait_for_selector("#ff-start:not([disabled])")
+    assert here.page.evaluate("studio.state.sources.length") == 1
 
 
 def test_own_files_take_at_most_five_clicks(visit: Open, photos: Photos, tmp_path: Path) -> None:

@@ -78,3 +78,17 @@ def test_results_are_kept_reused_and_deleted(
     cards.nth(0).locator(".ff-history-delete").click()
     cards.nth(0).locator(".ff-history-yes").click()
     here.page.wait_for_selector("#ff-history .ff-history[data-state=empty]")
+
+
+def test_a_deleted_result_is_not_offered_any_more(visit: Open) -> None:
+    here = visit()
+    here.load_demo()
+    here.fuse()
+    here.show("history")
+    here.page.click(".ff-history-card .ff-history-delete")
+    here.page.click(".ff-history-card .ff-history-yes")
+    here.page.wait_for_selector("#ff-history .ff-history[data-state=empty]")
+    here.show("fuse")
+    assert here.part("#ff-stage .ff-outcome").is_hidden()
+    here.settle()
+    assert here.page.inner_text("#ff-stage .ff-badge") == here.say("preview")

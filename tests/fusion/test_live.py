@@ -148,6 +148,27 @@ def test_a_blend_that_was_shown_lately_is_not_made_again(watched: Watched) -> No
     assert watched.calls == 6
 
 
+def test_a_draft_is_nearly_the_same_and_only_made_where_nothing_finer_is_held(
+    watched: Watched,
+) -> None:
+    def show(draft: bool, ratio: float) -> tuple[Pixels, bool]:
+        request = replace(watched.request, blend=Blend(ratio=ratio))
+        shown = watched.live.show(request, watched.observer, Progress(), draft)
+        return np.asarray(Image.open(io.BytesIO(shown.jpeg)), float), shown.draft
+
+    before, _ = show(draft=False, ratio=0.0)
+    soon, soon_draft = show(draft=True, ratio=0.8)
+    exact, exact_draft = show(draft=False, ratio=0.8)
+    again, again_draft = show(draft=True, ratio=0.8)
+    assert (soon_draft, exact_draft, again_draft) == (True, False, False)
+    assert (again == exact).all()
+    changed = np.abs(exact - before).max(axis=2) > 8
+    assert changed.mean() > 0.02
+    difference = np.abs(soon - exact)[changed].mean()
+    assert 0 < difference < 2.5  # of 255; measured: 1.4
+    assert difference < 0.15 * np.abs(exact - before)[changed].mean()
+
+
 def test_nothing_to_fuse_is_the_target(watched: Watched, target_file: Path) -> None:
     shown = watched.show(blend=Blend(0.0)).astype(int)
     assert watched.calls == 0

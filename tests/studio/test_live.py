@@ -124,12 +124,12 @@ class Held:
         self.begun, self.released = threading.Event(), threading.Event()
         original = live.preview
 
-        def slow(key: object, wish: Wish, progress: Progress) -> Preview:
+        def slow(key: object, wish: Wish, progress: Progress, draft: bool) -> Preview:
             if not self.begun.is_set():
                 self.begun.set()
                 assert self.released.wait(WAIT_S)
                 progress.check()
-            return original(key, wish, progress)
+            return original(key, wish, progress, draft)
 
         monkeypatch.setattr(live, "preview", slow)
 

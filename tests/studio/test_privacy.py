@@ -14,7 +14,14 @@ PAGE = (
 KNOWN = "k" * 32
 
 
-def get(path: str, body: bytes = PAGE, cookie: str = "") -> tuple[int, dict[str, str], bytes]:
+def get(
+    path: str,
+    body: bytes = PAGE,
+    cookie: str = "",
+    host: str = "127.0.0.1:7860",
+    origin: str = "",
+    method: str = "GET",
+) -> tuple[int, dict[str, str], bytes]:
     """What a GET of ``path`` answers when the application answers ``body`` in two parts."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,9 +39,13 @@ def get(path: str, body: bytes = PAGE, cookie: str = "") -> tuple[int, dict[str,
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    asked = [(b"cookie", cookie.encode())] if cookie else []
-    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "headers": asked}
-    run(PrivateResponses(application)(scope, receive, send))
+    asked = [(b"host", host.encode())]
+    if cookie:
+        asked.append((b"cookie", cookie.encode()))
+    if origin:
+        asked.append((b"origin", origin.encode()))
+    scope: dict[str, Any] = {"type": "http", "method": method, "path": path, "headers": asked}
+    run(PrivateResponses(application, "127.0.0.1", ["studio.example"])(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(m.get("body", b"") for m in sent[1:])
 
@@ -111,3 +122,40 @@ def test_a_known_visitor_keeps_the_name() -> None:
 )
 def test_only_names_that_were_given_out_are_read(cookies: str, name: str) -> None:
     assert visitor_of(cookies) == name
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:7860", "http://127.0.0.1:7860"),
+        ("localhost:7860", ""),  # programs name no origin
+        ("[::1]:7860", "http://[::1]:7860"),
+        ("studio.example", "https://studio.example"),
+        ("127.0.0.1:7860", "https://studio.example"),  # a proxy that passes its own name
+    ],
+)
+def test_the_page_and_programs_may_ask(host: str, origin: str) -> None:
+    assert get("/gradio_api/upload", host=host, origin=origin, method="POST")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:7860", "https://elsewhere.example"),
+        ("127.0.0.1:7860", "http://127.0.0.1:8000"),  # another program's page
+        ("127.0.0.1:7860", "null"),
+        ("elsewhere.example:7860", "http://elsewhere.example:7860"),  # DNS rebinding
+        ("", ""),
+    ],
+)
+def test_no_other_site_has_a_browser_ask(host: str, origin: str) -> None:
+    status, _, body = get("/gradio_api/upload", host=host, origin=origin, method="POST")
+    assert status == 403
+    assert PAGE not in body
+
+
+def test_a_page_of_another_name_is_told_where_to_add_it() -> None:
+    status, _, body = get("/", host="photos.example:7860")
+    assert status == 403
+    assert b"photos.example" in body
+    assert b"server.names" in body

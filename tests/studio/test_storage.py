@@ -52,7 +52,7 @@ def test_only_files_of_this_run_may_be_named(tmp_path: Path) -> None:
     gone = storage.new_file("gone.jpg")
     sneaky = inside.parent / ".." / ".." / ".." / ".." / "outside.jpg"
     for path in (outside, link, other, gone, sneaky, inside.parent):
-        with pytest.raises(FileMissingError, match="upload it again"):
+        with pytest.raises(FileMissingError, match="add it again"):
             storage.require(path)
 
 
@@ -60,7 +60,7 @@ def test_only_files_of_this_run_may_be_named(tmp_path: Path) -> None:
 def test_a_name_that_no_file_has_is_refused_like_any_other(tmp_path: Path, name: str) -> None:
     storage = Storage(tmp_path, 24)
     (storage.directory / "loop").symlink_to("loop")
-    with pytest.raises(FileMissingError, match="upload it again") as caught:
+    with pytest.raises(FileMissingError, match="add it again") as caught:
         storage.require(f"{storage.directory}/{name}")
     caught.value.message.encode()  # it can be sent to a browser
 

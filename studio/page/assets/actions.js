@@ -29,6 +29,7 @@ async function start() {
 
 async function follow(own, wish) {
   let seen = "";
+  let latest = { state: "busy", position: 0, stage: "", fraction: 0, stopping: false, remaining: null };
   let lost = 0;
   while (own === run) {
     let view;
@@ -37,12 +38,14 @@ async function follow(own, wish) {
       lost = 0;
     } catch (error) {
       if (error.code !== "unreachable" || ++lost > 5) throw error;
+      studio.emit("fusion", { ...latest, lost: true });
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       continue;
     }
     if (own !== run) return;
     if (view.state === "none") throw { code: "lost", text: studio.both("lost"), advice: null };
     seen = view.seen;
+    latest = view;
     studio.emit("fusion", { ...view, wish });
     if (view.state === "done") studio.emit("result", view);
     if (view.state !== "busy") return;

@@ -128,7 +128,7 @@
           }, tag)
         : studio.node("span", { class: "ff-face", style, role: "img", "aria-label": name, "data-used": String(pressed) }, tag));
     });
-    return studio.node("div", { class: "ff-frame" }, image, layer);
+    return studio.node("div", { class: "ff-frame", "data-many": photo.faces.length > 1 }, image, layer);
   };
 
   // A face cut out of a photograph's preview.

@@ -8,6 +8,7 @@ const STAGES = ["read", "detect", "prepare", "render", "write"];
 const SHARES = {
   read: [0, 0.08], detect: [0.08, 0.22], prepare: [0.3, 0.2], render: [0.5, 0.32], write: [0.82, 0.18],
 };
+const WORD_PX = 92; // that "before" and "after" need beside the divider
 const VIEWS = ["slider", "sides", "after"];
 let fusion = { state: "empty" }; // what became of the latest fusion
 let result = null; // the latest finished one, with the wish that it was made of
@@ -101,6 +102,8 @@ function drawBar(shown) {
   part("working").textContent = working && !isResult ? studio.say("previewing") : "";
   part("caption").textContent = !shown ? "" : zoom === "full" ? studio.say("pan_info")
     : isResult ? "" : studio.say("preview_info");
+  const foreseen = shown?.kind === "preview" && shown.after === preview?.image ? preview.warnings : [];
+  part("foreseen").replaceChildren(...foreseen.map((text) => studio.node("li", { text: studio.pick(text) })));
   drawSegment(part("views"), "view_mode", VIEWS.map((name) => [name, studio.say(`view_${name}`)]), view, (name) => {
     view = name;
     draw();
@@ -143,6 +146,7 @@ function drawProgress() {
   let now = studio.say(STAGES.includes(fusion.stage) ? `stage_${fusion.stage}` : "starting");
   if (position > 0) now = studio.say("waiting", { position });
   if (stopping) now = studio.say("stopping");
+  if (fusion.lost) now = studio.say("reconnecting");
   if (part("now").textContent !== now) part("now").textContent = now;
   part("track").classList.toggle("ff-still", position > 0);
   part("track").setAttribute("aria-valuenow", String(percent));
@@ -179,34 +183,41 @@ function setDivider(percent) {
   divide = Math.min(100, Math.max(0, percent));
   part("compare").style.setProperty("--ff-at", `${divide}%`);
   part("range").value = String(divide);
-  part("word-before").hidden = view === "slider" && divide < 14;
-  part("word-after").hidden = view === "slider" && divide > 86;
+  const word = (100 * WORD_PX) / (part("compare").clientWidth || 1);
+  part("word-before").hidden = view === "slider" && divide < word;
+  part("word-after").hidden = view === "slider" && divide > 100 - word;
 }
 
 // --- the live preview --------------------------------------------------------------------
 
 let wanted = false;
 
-// One request at a time, and after it the newest: what lies between is never asked for.
+// One request at a time, and after it the newest: what lies between is never asked for. While
+// controls move a draft is enough; when they rest, the same is looked at as closely as for the file.
 async function refresh() {
   wanted = true;
   if (working) return;
-  while (wanted) {
+  working = true;
+  let fine = true;
+  while (wanted || !fine) {
+    const draft = wanted;
     wanted = false;
+    fine = true;
     const wish = studio.wish();
     if (!wish || fusion.state === "busy" || isCurrent()) break;
-    working = true;
     drawBar(pictures());
     try {
-      const { image } = await studio.call("preview", { wish });
-      preview = { image, target: wish.target };
+      const answer = await studio.call("preview", { wish, draft });
+      fine = !answer.draft;
+      preview = { ...answer, target: wish.target };
       if (fusion.state === "error" && fusion.from === "preview") fusion = { state: "empty" };
     } catch (error) {
       if (error.code !== "cancelled") fusion = { state: "error", from: "preview", ...error };
     }
-    working = false;
     draw();
   }
+  working = false;
+  draw();
 }
 
 function photosChanged() {
@@ -353,13 +364,16 @@ studio.on("fusion", (now) => {
   }
   if (now.state === "empty") result = preview = null;
   draw();
-  if (now.state === "busy" && before !== "busy") bringIntoView();
+  if (now.state === "busy" && before !== "busy") bringIntoView(part("mat"), "start");
+  if (now.state === "done") bringIntoView(part("outcome"), "start");
   if (before === "busy" && now.state !== "busy") refresh();
 });
-function bringIntoView() {
-  if (stage.getBoundingClientRect().top < innerHeight * 0.7) return;
+function bringIntoView(shown, block) {
+  const { top, bottom } = shown.getBoundingClientRect();
+  if (bottom > 60 && top > 0 && top < innerHeight * 0.7) return;
+  if (shown === part("outcome") && !matchMedia("(max-width: 860px)").matches) return; // beside the settings
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  stage.scrollIntoView({ behavior: still ? "auto" : "smooth", block: "start" });
+  shown.scrollIntoView({ behavior: still ? "auto" : "smooth", block });
 }
 studio.on("target", (photo) => {
   const first = photo?.faces[0];

@@ -217,7 +217,16 @@ window.studio = ((data) => {
     }
   });
   // Work that nobody waits for ends at once; without this word it ends a little later.
-  addEventListener("pagehide", () => self.call("leave").catch(() => {}));
+  // One that the browser keeps, to come back to it, is not left.
+  addEventListener("pagehide", (event) => {
+    const frame = window.gradio_config?.components.find((one) => one.props?.elem_id === "ff-frame");
+    if (event.persisted || !frame) return;
+    // As a call sends it, but at once and alive longer than the page.
+    const sent = { data: { tab }, component_id: frame.id, fn_name: "leave", session_hash: tab };
+    fetch("gradio_api/component_server/", {
+      method: "POST", keepalive: true, headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent),
+    }).catch(() => {});
+  });
 
   dress();
   return self;

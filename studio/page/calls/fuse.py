@@ -58,6 +58,12 @@ class StartAsked(Asked):
     wish: WishAsked
 
 
+class PreviewAsked(StartAsked):
+    """draft: whether soon is better than exact."""
+
+    draft: bool = False
+
+
 class FollowAsked(Asked):
     seen: str = Field("", max_length=200)
 
@@ -143,9 +149,10 @@ class FuseCalls:
 
     def preview(self, visit: Visit, data: Data) -> Data:
         """The fusion at preview size; a newer call ends an older one."""
-        wish = wish_of(read(StartAsked, data).wish, visit, self._service)
+        asked = read(PreviewAsked, data)
+        wish = wish_of(asked.wish, visit, self._service)
         begun = time.perf_counter()
-        submit = partial(self._service.live.submit, visit.key, wish)
+        submit = partial(self._service.live.submit, visit.key, wish, asked.draft)
         job = visit.jobs.begin("preview", submit)
         shown = job.result()
         visit.jobs.end("preview", job)
@@ -155,6 +162,7 @@ class FuseCalls:
             "image": f"data:image/jpeg;base64,{image}",
             "width": shown.size.width,
             "height": shown.size.height,
+            "draft": shown.draft,
             "seconds": round(time.perf_counter() - begun, 3),
             "warnings": [for_page(warning, storage) for warning in shown.warnings],
         }

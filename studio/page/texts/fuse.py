@@ -117,6 +117,10 @@ TEXTS: Table = {
     "compare": {"en": "Divider between before and after", "zh": "前后对比分界线"},
     "waiting": {"en": "Waiting, number {position} in line", "zh": "排队中，第 {position} 位"},
     "starting": {"en": "Starting", "zh": "正在开始"},
+    "reconnecting": {
+        "en": "The studio does not answer; trying again",
+        "zh": "工作室没有响应，正在重试",
+    },
     "stopping": {"en": "Stopping", "zh": "正在停止"},
     "stage_read": {"en": "Reading the photographs", "zh": "读取照片"},
     "stage_detect": {"en": "Measuring the faces", "zh": "测量人脸"},
