@@ -71,15 +71,16 @@ with tempfile.TemporaryDirectory() as folder:
     storage = Storage(Path(folder), 24)
     app.prepare_environment(storage)
     from studio.page.layout import build_page
-    from studio.page.views import engine_lines
+    from studio.page.messages import for_page
+    from studio.page.visits import Visits
     from studio.service.fusion_service import FusionService
 
     service = FusionService(Settings(), storage)
-    build_page(service)
-    lines = engine_lines(service.engine_status(), Path(folder), "en")
+    build_page(service, Visits(60))
+    told = for_page(service.engine_status().choice.why, Path(folder))
     service.close()
     storage.close()
-print(json.dumps({"lines": lines, "heavy": sorted(set(HEAVY) & set(sys.modules))}))
+print(json.dumps({"told": told, "heavy": sorted(set(HEAVY) & set(sys.modules))}))
 """.replace("HEAVY", repr(HEAVY))
 
 UNET_MODULES = """
@@ -150,8 +151,10 @@ def test_everything_else_works_without_the_large_packages() -> None:
     assert found["heavy"] == []
     found = run_python(WITHOUT + BUILD_THE_PAGE)
     assert found["heavy"] == []
-    assert found["lines"][0].startswith("Engine mesh, because the neural engine modelscope is not")
-    assert "./run.sh --full setup" in found["lines"][0]
+    assert found["told"]["en"].startswith(
+        "Engine mesh is used because engine modelscope needs torch"
+    )
+    assert all("./run.sh --full setup" in text for text in found["told"].values())
 
 
 @pytest.mark.parametrize(

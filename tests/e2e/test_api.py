@@ -412,7 +412,7 @@ def test_the_other_tools(studio: Server, pictures: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"image": "/etc/passwd"}, "file_not_found: passwd"),
+        ({"image": "/etc/passwd"}, "file_not_found: the file passwd"),
         ({"image": "https://example.com/a.jpg"}, "bad_option: image is an address on the web"),
         ({"image": "data:image/png;base64,?"}, "bad_option: a data: URL"),
         ({"image": "x", "picture": "y"}, "picture"),
@@ -457,7 +457,7 @@ def test_a_page_on_the_web_cannot_use_the_tools_under_another_name(studio: Serve
     accepted = {"Accept": "application/json, text/event-stream"}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     for headers, status in (
-        ({"Host": "evil.example"}, 421),
+        ({"Host": "evil.example"}, 403),
         ({"Origin": "http://evil.example"}, 403),
     ):
         answer = httpx.post(f"{studio.url}/mcp", json=asked, headers=accepted | headers)
