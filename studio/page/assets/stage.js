@@ -370,7 +370,9 @@ studio.on("fusion", (now) => {
 });
 function bringIntoView(shown, block) {
   const { top, bottom } = shown.getBoundingClientRect();
-  if (bottom > 60 && top > 0 && top < innerHeight * 0.7) return;
+  // On a phone the picture sticks over what is scrolled.
+  const covered = shown === part("outcome") ? part("mat").getBoundingClientRect().bottom : 0;
+  if (bottom > 60 && top >= covered && top < innerHeight * 0.7) return;
   if (shown === part("outcome") && !matchMedia("(max-width: 860px)").matches) return; // beside the settings
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   shown.scrollIntoView({ behavior: still ? "auto" : "smooth", block });

@@ -207,7 +207,7 @@ TEXTS: Table = {
     # presets
     "controls_presets": {"en": "Preset", "zh": "预设"},
     "controls_presets_info": {
-        "en": "A starting point for fusion, finish and size. Everything can be changed afterwards.",
+        "en": "A starting point; change anything afterwards.",
         "zh": "融合、画面和尺寸的起点，之后都可以再调整。",
     },
     "controls_preset_social": {"en": "Social 512", "zh": "社交 512"},

@@ -28,8 +28,8 @@ TEXTS: Table = {
     },
     "add_source": {"en": "Add another picture", "zh": "再加一张"},
     "add_source_info": {
-        "en": "More views of the same person, or other people for other faces.",
-        "zh": "同一个人的其他角度，或用于其他人脸的不同人物。",
+        "en": "Other views, or other people.",
+        "zh": "其他角度，或其他人物。",
     },
     "uploading": {"en": "Uploading {percent} %", "zh": "正在上传 {percent}%"},
     "looking": {"en": "Looking for faces", "zh": "正在寻找人脸"},
