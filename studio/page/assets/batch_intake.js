@@ -18,22 +18,6 @@
     return () => input.click();
   };
 
-  // Has an element take what is dropped on it: take(dataTransfer).
-  studio.dropZone = (zone, take) => {
-    zone.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      zone.classList.add("ff-over");
-    });
-    zone.addEventListener("dragleave", (event) => {
-      if (!zone.contains(event.relatedTarget)) zone.classList.remove("ff-over");
-    });
-    zone.addEventListener("drop", (event) => {
-      event.preventDefault();
-      zone.classList.remove("ff-over");
-      take(event.dataTransfer);
-    });
-  };
-
   studio.byName = (one, other) => one.name.localeCompare(other.name, undefined, { numeric: true });
 
   // Every file of what was dropped, folders opened: [{file, name}], names with their folders.

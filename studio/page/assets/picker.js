@@ -44,6 +44,22 @@
       throw error;
     }
   };
+  // Has an element take what is dropped on it: take(dataTransfer).
+  studio.dropZone = (zone, take) => {
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      zone.classList.add("ff-over");
+    });
+    zone.addEventListener("dragleave", (event) => {
+      if (!zone.contains(event.relatedTarget)) zone.classList.remove("ff-over");
+    });
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      zone.classList.remove("ff-over");
+      take(event.dataTransfer);
+    });
+  };
+
   // Makes an element take files by click, drop and camera. Answers the parts to be placed.
   studio.intake = (zone, { several, take, title }) => {
     const input = studio.node("input", {
@@ -62,18 +78,7 @@
     });
     for (const one of [input, shot]) one.setAttribute("aria-label", studio.say(title));
     zone.append(input, shot);
-    zone.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      zone.classList.add("ff-over");
-    });
-    zone.addEventListener("dragleave", (event) => {
-      if (!zone.contains(event.relatedTarget)) zone.classList.remove("ff-over");
-    });
-    zone.addEventListener("drop", (event) => {
-      event.preventDefault();
-      zone.classList.remove("ff-over");
-      take([...event.dataTransfer.files]);
-    });
+    studio.dropZone(zone, (dropped) => take([...dropped.files]));
     return {
       choose: () => input.click(),
       camera: () => (matchMedia("(pointer: coarse)").matches ? shot.click() : takePicture(take)),
